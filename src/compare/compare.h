@@ -1,0 +1,72 @@
+#pragma once
+/* Two configurations against each other: what to measure in which order, and what came of it. Pure:
+ * the caller measures. Pairs are randomised and interleaved, each member a fresh start, over every
+ * workload; each changed parameter is also measured alone against the baseline. */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/cleanup.h"
+#include "base/err.h"
+#include "space/space.h"
+#include "trial/winner.h"
+
+enum {
+	COMPARE_ARMS_MAX = SPACE_DIMS_MAX + 2
+};
+
+typedef enum CompareRole {
+	ROLE_BASELINE,
+	ROLE_CANDIDATE,
+	ROLE_ABLATION, /* the baseline with one changed parameter */
+} CompareRole;
+
+const char *compare_role_name(CompareRole r);
+
+typedef struct CompareArm {
+	CompareRole role;
+	size_t dim; /* ablation: the parameter */
+	Point point;
+} CompareArm;
+
+typedef struct CompareSpec {
+	const Space *space; /* borrowed */
+	Point baseline, candidate;
+	size_t n_workloads;
+	uint32_t pairs; /* per workload */
+	uint32_t min_pairs;
+	double confidence;
+	bool ablation; /* only when more than one parameter changed; else the whole is the effect */
+	uint64_t seed;
+} CompareSpec;
+
+/* The i-th measurement: blocks one after another, in each block every arm once, in an order drawn
+ * by lot. */
+typedef struct CompareStep {
+	uint32_t block; /* pair number, over all workloads */
+	size_t workload;
+	size_t arm;
+} CompareStep;
+
+typedef struct Compare Compare;
+
+int compare_new(const CompareSpec *spec, Compare **ret, Err *err) _must_check_;
+Compare *compare_free(Compare *c); /* accepts NULL, returns NULL */
+DEFINE_CLEANUP(Compare *, compare_free)
+
+size_t compare_arms(const Compare *c);
+const CompareArm *compare_arm(const Compare *c, size_t i);
+size_t compare_steps(const Compare *c);
+CompareStep compare_step(const Compare *c, size_t i);
+/* Takes a copy of the measurement of step i. */
+int compare_tell(Compare *c, size_t i, const Measurement *m) _must_check_;
+/* Nothing more to learn: a candidate that failed outright in this many pairs cannot win any more.
+ */
+bool compare_hopeless(const Compare *c);
+
+/* The verdict on the whole, from the pairs told so far. */
+int compare_judge(const Compare *c, const Goals *goals, WinnerReport *ret) _must_check_;
+/* The effect of one changed parameter alone: arm i (ablation, or the candidate when only one
+ * changed). */
+int compare_effect(const Compare *c, size_t arm, const Goals *goals,
+		   WinnerReport *ret) _must_check_;

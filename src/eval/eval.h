@@ -1,0 +1,89 @@
+#pragma once
+/* An evaluator turns a candidate into a measurement. Most are child processes that speak the
+ * evaluator protocol (docs/evaluator.md): one JSON object on standard input, JSON lines on standard
+ * output, the last one the result. Whatever such a program does - garbage, silence, a flood, a
+ * crash - becomes a typed outcome with a reason. Asynchronous on the caller's event loop. */
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <systemd/sd-event.h>
+
+#include "base/cleanup.h"
+#include "base/diag.h"
+#include "base/err.h"
+#include "conf/conf.h"
+#include "gpu/lease.h"
+#include "loadgen/workload.h"
+#include "space/service.h"
+#include "trial/trial.h"
+
+typedef struct Evaluator Evaluator;
+
+/* `evaluator:` of an experiment. The seeds' form (path, class, init_kwargs) is kind `python`. */
+typedef struct EvaluatorSpec {
+	char *kind;	     /* "twin", "command", "python"; NULL: python when `path` is given */
+	char *path;	     /* python: the file */
+	char *class_name;    /* python: `class`; NULL: a module-level evaluate() */
+	json_t *init_kwargs; /* python */
+	char *interpreter;   /* python: "python3" */
+	ConfStrings command; /* command: the argument vector */
+	char *box;	     /* twin: the box file, relative to the configuration */
+	bool applies;	     /* command, python: it really starts the candidate; false: results are
+				`observed` */
+	json_t *env;	     /* object of strings for the child; never logged */
+} EvaluatorSpec;
+
+extern const ConfTable evaluator_table;
+
+/* `base_dir` is where relative paths start (the folder of the configuration). Files that are
+ * missing are diagnostics of level `missing` at `at`, so that `check` can warn where `run` refuses.
+ */
+int evaluator_new(const EvaluatorSpec *spec, const char *base_dir, const ConfNode *at,
+		  DiagLevel missing, Evaluator **ret, Diags *d, Err *err) _must_check_;
+Evaluator *evaluator_free(Evaluator *e); /* accepts NULL, returns NULL */
+DEFINE_CLEANUP(Evaluator *, evaluator_free)
+
+const char *evaluator_kind(const Evaluator *e);
+/* The UUID of the GPU it measures on when it knows (the twin's box), else NULL. */
+const char *evaluator_gpu(const Evaluator *e);
+/* What a result of it may be called, given what services were asked to run. */
+Stage evaluator_stage(const Evaluator *e, bool all_services);
+
+typedef struct EvalRequest {
+	const char *experiment, *spica_id;
+	const json_t *params;
+	const json_t *allowed_metrics; /* reserved for evaluators that ask; may be NULL */
+	const ServiceSpec *services;
+	size_t n_services;
+	const Workload *workload;
+	bool all_services;
+	uint64_t seed;
+	int64_t generation;
+	int64_t drift_at_us;  /* since the run began, on the run's clock */
+	int64_t timeout_us;   /* wall clock; the whole process group dies at it */
+	Lease *lease;	      /* NULL: no GPU; else inherited by the child */
+	const char *gpu_uuid; /* of the lease; for CUDA_VISIBLE_DEVICES */
+} EvalRequest;
+
+typedef struct EvalRun EvalRun;
+
+/* Called once, from the loop, never from eval_start(). `m` is the callee's to take (it may be
+ * zeroed by it). `err` is not NULL when the machine failed us (out of memory, no processes left):
+ * then there is no measurement. */
+typedef void EvalDone(void *userdata, Measurement *m, const Err *err);
+/* A progress line of the evaluator; may be NULL. */
+typedef void EvalProgress(void *userdata, const json_t *event);
+
+int eval_start(Evaluator *e, const EvalRequest *rq, sd_event *loop, EvalDone *done,
+	       EvalProgress *progress, void *userdata, EvalRun **ret, Err *err) _must_check_;
+/* Stops it at once if it still runs; done() is not called any more. Accepts NULL, returns NULL. */
+EvalRun *eval_stop(EvalRun *r);
+DEFINE_CLEANUP(EvalRun *, eval_stop)
+
+/* The same, waiting: for `dream eval` and tests. */
+int eval_once(Evaluator *e, const EvalRequest *rq, Measurement *ret, Err *err) _must_check_;
+
+/* The seeds' results: seven keys, 999.0 for "no number". Pure; used for python evaluators and
+ * fuzzed. `status` other than "pass"/"ok" becomes a typed outcome; a latency of 999.0 is a missing
+ * metric; their `fitness` goes into the evidence. */
+int eval_seed_result(const json_t *result, Measurement *ret, Err *err) _must_check_;

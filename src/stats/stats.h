@@ -1,0 +1,41 @@
+#pragma once
+/* Numbers about numbers. Pure; callers own all memory. Empty input gives NAN, never a made-up 0. */
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/rng.h"
+
+double stats_mean(const double *x, size_t n);
+double stats_sd(const double *x, size_t n); /* n - 1 in the denominator; NAN for n < 2 */
+double stats_se(const double *x, size_t n); /* of the mean */
+double stats_median(const double *sorted, size_t n);
+void stats_sort(double *x, size_t n);
+
+/* Quantile q in [0, 1] of sorted data, linear between order statistics (type 7). */
+double stats_quantile(const double *sorted, size_t n, double q);
+
+/* Distribution-free interval of a quantile: order statistics by the binomial, coverage at least
+ * `confidence`. -ENODATA when n is too small to have one; *ret_needs (may be NULL) is then how many
+ * it takes. */
+int stats_quantile_interval(const double *sorted, size_t n, double q, double confidence,
+			    double *ret_lo, double *ret_hi, size_t *ret_needs);
+
+/* Student's t: two-sided interval of the mean. -ENODATA for n < 2. */
+int stats_t_interval(const double *x, size_t n, double confidence, double *ret_lo, double *ret_hi);
+double stats_t_quantile(double p, double df);
+double stats_normal_quantile(double p);
+double stats_normal_cdf(double z);
+
+/* BCa bootstrap interval of the mean, `rounds` resamples. `scratch` holds n + rounds doubles.
+ * -ENODATA for n < 2. */
+int stats_bootstrap_mean(const double *x, size_t n, double confidence, size_t rounds, Rng *rng,
+			 double *scratch, double *ret_lo, double *ret_hi);
+
+/* Wilcoxon signed-rank, one-sided p that the differences are shifted above 0; exact up to n = 25.
+ */
+double stats_signed_rank_p(const double *diff, size_t n, double *scratch /* 2 n */);
+
+/* Lag-1 autocorrelation, and the effective number of independent samples it leaves (between 1 and
+ * n). */
+double stats_autocorrelation(const double *x, size_t n);
+double stats_effective_n(const double *x, size_t n);
