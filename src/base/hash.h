@@ -21,4 +21,5 @@ void hash_hex(const Hash *h, char ret[HASH_HEX_SIZE]);
 bool hash_from_hex(const char *hex, Hash *ret); /* exactly 64 lower-case digits */
 
 void hex_encode(const void *data, size_t len, char *ret /* 2 * len + 1 */);
+/* Lower-case digits only, so that a value has one spelling. False leaves ret partly written. */
 bool hex_decode(const char *hex, size_t hex_len, void *ret /* hex_len / 2 */);

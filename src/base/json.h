@@ -21,6 +21,7 @@ enum {
 /* -EBADMSG: not such a value (the message says where and why); -EFBIG: longer than max_len. */
 int js_parse(const char *text, size_t len, size_t max_len, json_t **ret, Err *err) _must_check_;
 
+/* A NULL value (a builder that failed) makes `out` fail. */
 void js_canonical(const json_t *v, Str *out);
 /* The number alone, as canonical text writes it. `ret` holds at least 32 bytes. */
 void js_double(double v, char *ret);

@@ -28,7 +28,8 @@ int log_open(const LogSpec *spec, Log **ret, Err *err) _must_check_;
 Log *log_close(Log *l); /* accepts NULL, returns NULL */
 DEFINE_CLEANUP(Log *, log_close)
 
-/* `event` is a stable name ("trial.done"); `fields` is consumed and may be NULL. `l` may be NULL.
- */
+/* `event` is a stable name ("trial.done"); `fields` is consumed and may be NULL. `l` may be NULL. A
+ * human line has the message only; a JSON line has the fields at its top level, beside schema
+ * (dream.log/v1), at, level, event and message, which win over fields of the same name. */
 void log_event(Log *l, LogLevel level, const char *event, json_t *fields, const char *fmt, ...)
     _printf_(5, 6);

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/cleanup.h"
 #include "base/err.h"
@@ -30,3 +31,12 @@ int str_take(Str *b, char **ret) _must_check_;
 
 /* A formatted copy, NULL when out of memory. */
 char *str_fmt(const char *fmt, ...) _printf_(1, 2);
+
+/* Text that somebody else wrote, made fit for a terminal and one line: control characters, bytes
+ * that are not UTF-8 and bidirectional overrides appear as \n, \x1b, \u202e. After `max_chars`
+ * characters it is cut and ends in "..."; 0: never cut. */
+void str_add_safe(Str *b, const char *text, size_t len, size_t max_chars);
+
+/* The code point that `s` starts with and how many bytes it takes; 0 when it is not UTF-8
+ * (overlong forms, surrogates and what is past U+10FFFF are not) or nothing is left. */
+size_t utf8_next(const char *s, size_t len, uint32_t *ret);
