@@ -16,7 +16,8 @@ typedef struct Space Space;
 
 enum {
 	SPACE_DIMS_MAX = 32,
-	CONFIG_HASH_SIZE = 17, /* 16 hex digits and a NUL */
+	SPACE_LEVELS_MAX = 100000, /* of one parameter */
+	CONFIG_HASH_SIZE = 17,	   /* 16 hex digits and a NUL */
 };
 
 #define SPACE_INACTIVE UINT32_MAX /* the level of a parameter whose `when:` does not hold */
@@ -52,8 +53,9 @@ json_t *space_value(const Space *s, size_t dim, uint32_t level);
  * or more. */
 uint64_t space_count(const Space *s);
 
-/* In the order of declaration, the last parameter fastest, every distinct point once (also those
- * that space_allows() refuses), without holding them. Start with *p = {0}; false: there is none. */
+/* In the order of declaration, the last parameter fastest (one that depends on a later one comes
+ * after it), every distinct point once, also those that space_allows() refuses, without holding
+ * them. space_first() starts; false: there is none, or no more. */
 bool space_first(const Space *s, Point *p);
 bool space_next(const Space *s, Point *p);
 
@@ -61,6 +63,8 @@ bool space_next(const Space *s, Point *p);
 void space_canonical(const Space *s, Point *p);
 /* Within hard bounds and not forbidden? Otherwise the reason is appended to `why` (may be NULL). */
 bool space_allows(const Space *s, const Point *p, Str *why);
+/* Is the level inside the parameter's own hard bound? */
+bool space_level_allowed(const Space *s, size_t dim, uint32_t level);
 
 bool point_equal(const Space *s, const Point *a, const Point *b);
 uint64_t point_key(const Space *s, const Point *p); /* for hash tables: equal points, equal keys */
@@ -75,5 +79,5 @@ int point_from_json(const Space *s, const json_t *params, Point *ret, Err *err) 
 void point_text(const Space *s, const Point *p, Str *out);
 
 /* The first 16 hex digits of SHA-256 over the parameters as canonical JSON: the id of a candidate.
- */
+ * "" when out of memory. */
 void config_hash(const json_t *params, char ret[CONFIG_HASH_SIZE]);
