@@ -1,0 +1,365 @@
+/* PHASE: the finalists, one after another, against the baseline: randomised interleaved pairs,
+ * every member a fresh start, all services active, under every workload. Goes on after a crash from
+ * the stored steps. */
+#include "run/internal.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/json.h"
+
+static const int64_t CONFIRM_SPACING_US = 60000000;
+
+void confirm_done(Turn *t)
+{
+	t->compare = compare_free(t->compare);
+	free(t->confirm_seqs);
+	t->confirm_seqs = NULL;
+	free(t->finalists);
+	t->finalists = NULL;
+	t->n_finalists = t->finalist = t->step = 0;
+}
+
+/* --- Who is confirmed ----------------------------------------------------------------------------
+ */
+
+static bool in_play(const Turn *t, const Told *told)
+{
+	bool here = told->known || told->evolution == t->history.evolution;
+	return here && told->outcome == OUTCOME_OK && told->fitness > 0 &&
+	       !point_equal(t->x->space, &told->point, &t->x->baseline_point);
+}
+
+/* Keeps the list sorted by fitness, best first, every point once (its newest measurement). */
+static void consider(Turn *t, const Told *told, size_t max)
+{
+	size_t at = 0;
+	for (size_t i = 0; i < t->n_finalists; i++)
+		if (point_equal(t->x->space, &t->finalists[i].point, &told->point)) {
+			memmove(&t->finalists[i], &t->finalists[i + 1],
+				(t->n_finalists - i - 1) * sizeof(*t->finalists));
+			t->n_finalists--;
+			break;
+		}
+	while (at < t->n_finalists && t->finalists[at].fitness >= told->fitness)
+		at++;
+	if (at >= max)
+		return;
+	if (t->n_finalists == max)
+		t->n_finalists--;
+	memmove(&t->finalists[at + 1], &t->finalists[at],
+		(t->n_finalists - at) * sizeof(*t->finalists));
+	t->finalists[at] =
+	    (Finalist){.point = told->point, .seq = told->seq, .fitness = told->fitness};
+	t->n_finalists++;
+}
+
+/* The best of the search that looked better than the baseline did. */
+static int choose_finalists(Turn *t, Err *err)
+{
+	size_t max = (size_t)t->x->confirm.finalists;
+	t->finalists = calloc(max + 1, sizeof(*t->finalists));
+	if (!t->finalists)
+		return err_oom(err);
+	for (size_t i = 0; i < t->history.n_told; i++) {
+		const Told *told = &t->history.told[i];
+		if (in_play(t, told) && told->fitness > t->baseline_fitness)
+			consider(t, told, max);
+	}
+	return 0;
+}
+
+/* What the search made of the baseline; an earlier evolution's word counts when this one has none.
+ */
+static void find_baseline(Turn *t)
+{
+	for (size_t i = t->history.n_told; i-- > 0 && isnan(t->baseline_fitness);) {
+		const Told *told = &t->history.told[i];
+		if ((told->known || told->evolution == t->history.evolution) &&
+		    told->outcome == OUTCOME_OK &&
+		    point_equal(t->x->space, &told->point, &t->x->baseline_point))
+			t->baseline_fitness = told->fitness;
+	}
+}
+
+/* --- One finalist
+ * ---------------------------------------------------------------------------------- */
+
+typedef struct Load {
+	Turn *t;
+	Err *err;
+} Load;
+
+static int load_step(void *userdata, const StoreTrial *trial)
+{
+	Load *l = userdata;
+	Turn *t = l->t;
+	if (js_int(trial->confirm, "finalist", -1) != (int64_t)t->finalist)
+		return 0;
+	int64_t step = js_int(trial->confirm, "step", -1);
+	if (step < 0 || (size_t)step >= compare_steps(t->compare) || t->confirm_seqs[step])
+		return 0;
+	t->confirm_seqs[step] = trial->seq;
+	int r = compare_tell(t->compare, (size_t)step, &trial->m);
+	return r < 0 ? err_oom(l->err) : 0;
+}
+
+static int begin_finalist(Turn *t, Err *err)
+{
+	const Experiment *x = t->x;
+	const ConfirmConfig *c = &x->confirm;
+	t->compare = compare_free(t->compare);
+	free(t->confirm_seqs);
+	t->step = 0;
+	CompareSpec spec = {
+	    .space = x->space,
+	    .baseline = x->baseline_point,
+	    .candidate = t->finalists[t->finalist].point,
+	    .n_workloads = x->workloads.n,
+	    .pairs = (uint32_t)c->pairs,
+	    .min_pairs = (uint32_t)c->min_pairs,
+	    /* The chance of a false winner is shared among the finalists that may be tried. */
+	    .confidence = 1 - (1 - c->confidence) / (double)c->finalists,
+	    .ablation = c->ablation,
+	    .seed = turn_seed(t, "confirm", t->finalist),
+	};
+	int r = compare_new(&spec, &t->compare, err);
+	if (r < 0)
+		return r;
+	t->confirm_seqs = calloc(compare_steps(t->compare) + 1, sizeof(*t->confirm_seqs));
+	if (!t->confirm_seqs)
+		return err_oom(err);
+
+	TrialQuery q = {
+	    .experiment = x->name, .purpose = "confirm", .evolution = t->history.evolution};
+	Load l = {.t = t, .err = err};
+	r = store_trials(t->r->store, &q, load_step, &l, err);
+	if (r < 0)
+		return r;
+	Str words = STR_INIT;
+	point_text(x->space, &spec.candidate, &words);
+	turn_say(t, RUN_CONFIRM_BEGIN, NULL, NULL,
+		 "confirming %s against the baseline: %zu fresh starts, %zu workloads",
+		 words.s ? words.s : "the finalist", compare_steps(t->compare), x->workloads.n);
+	str_done(&words);
+	return turn_later(t, err);
+}
+
+static int end_without(Turn *t, const char *reason, Err *err)
+{
+	int r = verdict_none(t, NULL, reason, err);
+	return r < 0 ? r : turn_end_epoch(t, "finished", err);
+}
+
+/* A winner that is already proposed is not confirmed and proposed again by every later run. */
+static int end_standing(Turn *t, const char *id, Err *err)
+{
+	char reason[200];
+	(void)snprintf(reason, sizeof(reason),
+		       "the best candidate is already proposed by promotion %s", id);
+	turn_say(t, RUN_MESSAGE, NULL, NULL, "%s", reason);
+	t->r->promoted = true;
+	int r = verdict_none(t, NULL, reason, err);
+	return r < 0 ? r : turn_end_epoch(t, "finished", err);
+}
+
+int confirm_begin(Turn *t, Err *err)
+{
+	if (!t->x->baseline)
+		return end_without(
+		    t,
+		    "no baseline is configured, so nothing can be called better than it; "
+		    "add `baseline:` with the values that production runs",
+		    err);
+	find_baseline(t);
+	if (isnan(t->baseline_fitness))
+		return end_without(
+		    t,
+		    "the baseline was not measured: it does not run as configured, so there is "
+		    "nothing to compare with",
+		    err);
+	if (evaluator_stage(t->evaluator, true) == STAGE_OBSERVED)
+		return end_without(t,
+				   "the evaluator does not say that it applies the candidate "
+				   "(`applies: true`), so "
+				   "its results are observations and cannot be promoted",
+				   err);
+	int r = choose_finalists(t, err);
+	if (r < 0)
+		return r;
+	if (t->n_finalists == 0)
+		return end_without(t, "no candidate looked better than the baseline in the search",
+				   err);
+
+	_cleanup_free_ char *standing = NULL;
+	r = verdict_standing(t, &t->finalists[0], &standing, err);
+	if (r < 0)
+		return r;
+	return standing ? end_standing(t, standing, err) : begin_finalist(t, err);
+}
+
+/* --- Steps
+ * ------------------------------------------------------------------------------------------- */
+
+static int keep_step(Turn *t, const Measurement *m, const char *purpose, Err *err)
+{
+	CompareStep step = compare_step(t->compare, t->step);
+	const CompareArm *arm = compare_arm(t->compare, step.arm);
+	Fitness f = fitness_of(&t->x->goals, m);
+	bool failed = false;
+	json_auto_t *place = json_object();
+	js_set(place, "finalist", json_integer((json_int_t)t->finalist), &failed);
+	js_set(place, "step", json_integer((json_int_t)t->step), &failed);
+	js_set(place, "block", json_integer(step.block), &failed);
+	js_set(place, "role", js_text(compare_role_name(arm->role)), &failed);
+	if (arm->role == ROLE_ABLATION)
+		js_set(place, "parameter", js_text(space_name(t->x->space, arm->dim)), &failed);
+	if (failed || !place)
+		return err_oom(err);
+	bool predicted = m->outcome == OUTCOME_INFEASIBLE;
+	StoreTrial trial = {
+	    .at_us = clock_now_us(t->r->clock),
+	    .experiment = t->x->name,
+	    .epoch = t->history.epoch,
+	    .evolution = t->history.evolution,
+	    .ask = -1,
+	    .purpose = (char *)(uintptr_t)purpose,
+	    .generation = t->generation,
+	    .origin = (char *)(uintptr_t)compare_role_name(arm->role),
+	    .spica_id = t->job.spica_id,
+	    .params = t->job.params,
+	    .parents = {arm->role == ROLE_CANDIDATE ? t->finalists[t->finalist].seq : 0, 0},
+	    .stage = predicted ? STAGE_PREDICTED : evaluator_stage(t->evaluator, true),
+	    .evaluator = (char *)(uintptr_t)evaluator_kind(t->evaluator),
+	    .workload = t->job.workload->name,
+	    .all_services = true,
+	    .confirm = place,
+	    .fitness = f.value,
+	    .fitness_se = f.se,
+	    .feasible = f.feasible,
+	    .m = *m,
+	};
+	config_hash(trial.params, trial.config_hash);
+	StoreTrial *one = &trial;
+	int r = store_add_trials(t->r->store, &one, 1, err);
+	if (r < 0)
+		return err_wrap(err, r, "cannot keep a confirming trial of %s", t->x->name);
+	t->epoch_trials++;
+	if (strcmp(purpose, "confirm") == 0) {
+		t->confirm_seqs[t->step] = trial.seq;
+		r = compare_tell(t->compare, t->step, m);
+		if (r < 0)
+			return err_oom(err);
+		t->step++;
+	}
+	turn_say(t, RUN_TRIAL_DONE, &trial, NULL, "%s", m->reason ? m->reason : "");
+	return 0;
+}
+
+int confirm_measured(Turn *t, Measurement *m, Err *err)
+{
+	enum {
+		ATTEMPTS = 3
+	};
+	bool again = outcome_is_void(m->outcome) && ++t->job.attempt < ATTEMPTS;
+	int r = keep_step(t, m, again ? "void" : "confirm", err);
+	if (r < 0)
+		return r;
+	return again ? turn_measure(t, err) : turn_later(t, err);
+}
+
+/* What the memory model refuses is not started in a confirmation either. */
+static int refused(Turn *t, bool *ret, Err *err)
+{
+	Fit fit = {0};
+	int r = predict_point(t->x, &t->job.point, &fit, err);
+	if (r < 0)
+		return r;
+	*ret = fit.verdict == FIT_NO;
+	if (*ret) {
+		Measurement m = MEASUREMENT_INIT;
+		r = measurement_fail(&m, OUTCOME_INFEASIBLE, fit.cause, "%s", fit.reason);
+		if (r >= 0)
+			r = keep_step(t, &m, "confirm", err);
+		measurement_done(&m);
+	}
+	fit_done(&fit);
+	return r;
+}
+
+static void arm_id(const Turn *t, const CompareArm *arm, char ret[24])
+{
+	/* One identity a configuration: the same in every block. */
+	uint64_t n =
+	    UINT64_C(0x40000000) + point_key(t->x->space, &arm->point) % UINT64_C(0x3fffffff);
+	(void)snprintf(ret, 24, "spica-gpu-%08x", (unsigned)(turn_seed(t, "arm", n) & 0xffffffffu));
+}
+
+static int measure_step(Turn *t, Err *err)
+{
+	CompareStep step = compare_step(t->compare, t->step);
+	const CompareArm *arm = compare_arm(t->compare, step.arm);
+	const Workload *workloads = t->x->workloads.items;
+	json_decref(t->job.params);
+	t->job = (Job){
+	    .point = arm->point,
+	    .params = point_json(t->x->space, &arm->point),
+	    .workload = &workloads[step.workload],
+	    .all_services = true,
+	    /* Members of a pair share the seed of the load, not of the noise: see turn_seed() by
+	       block. */
+	    .seed = turn_seed(t, "confirm-trial", (t->finalist << 20) + t->step),
+	    .drift_at_us = (t->history.n_trials + (int64_t)t->step) * CONFIRM_SPACING_US,
+	    .generation = t->generation,
+	};
+	if (!t->job.params)
+		return err_oom(err);
+	arm_id(t, arm, t->job.spica_id);
+	bool skip = false;
+	int r = refused(t, &skip, err);
+	if (r < 0)
+		return r;
+	return skip ? turn_later(t, err) : turn_measure(t, err);
+}
+
+static int next_finalist(Turn *t, const WinnerReport *report, Err *err)
+{
+	if (++t->finalist < t->n_finalists)
+		return begin_finalist(t, err);
+	int r = verdict_none(t, report, report->reason, err);
+	return r < 0 ? r : turn_end_epoch(t, "finished", err);
+}
+
+static int judge(Turn *t, Err *err)
+{
+	WinnerReport report = {0};
+	if (compare_judge(t->compare, &t->x->goals, &report) < 0)
+		return err_oom(err);
+	turn_say(t, RUN_CONFIRM_DONE, NULL, &report, "%s", report.reason);
+	int r;
+	if (report.verdict == WINNER_YES) {
+		r = verdict_winner(t, &t->finalists[t->finalist], &report, err);
+		if (r >= 0)
+			r = turn_end_epoch(t, "finished", err);
+	} else {
+		r = next_finalist(t, &report, err);
+	}
+	winner_report_done(&report);
+	return r;
+}
+
+int confirm_step(Turn *t, Err *err)
+{
+	size_t n = compare_steps(t->compare);
+	while (t->step < n && t->confirm_seqs[t->step])
+		t->step++;
+	if (t->step == n || compare_hopeless(t->compare))
+		return judge(t, err);
+	/* A pair is not torn apart by the end of a budget. */
+	bool between = t->step == 0 || compare_step(t->compare, t->step).block !=
+					   compare_step(t->compare, t->step - 1).block;
+	if (between && turn_over_budget(t))
+		return turn_end_epoch(t, "carried_over", err);
+	return measure_step(t, err);
+}

@@ -1,0 +1,241 @@
+#pragma once
+/* What the files of this folder share. A Runner has one Turn an experiment; a Turn goes through
+ * epochs; an epoch goes on with the experiment's current evolution: search, then confirmation, then
+ * a verdict. All state that matters is in the store: a Turn can be rebuilt from it at any trial. */
+#include <inttypes.h>
+#include <systemd/sd-event.h>
+
+#include "compare/compare.h"
+#include "run/run.h"
+#include "search/search.h"
+
+typedef struct Runner Runner;
+typedef struct Turn Turn;
+
+/* --- history.c: what the store knows of an experiment ---------------------------------------- */
+
+typedef struct Told {
+	int64_t seq, evolution, ask;
+	Point point;
+	Outcome outcome;
+	double fitness, se;
+	bool known; /* of an earlier evolution that measured the same thing the same way */
+} Told;
+
+typedef struct History {
+	Told *told; /* search trials whose parameters are points of today's space, oldest first */
+	size_t n_told, capacity;
+	int64_t n_trials;  /* all search trials, also of other spaces */
+	int64_t epoch;	   /* the one to run: unfinished, or the next */
+	int64_t evolution; /* the one to go on with, or to begin */
+	bool resumed;	   /* that evolution has begun already */
+	Point *survivors;  /* of the last finished evolution, best first */
+	size_t n_survivors;
+} History;
+
+typedef struct Identity {
+	char fingerprint[CONFIG_HASH_SIZE]; /* same: the evolution can go on */
+	char context[CONFIG_HASH_SIZE];	    /* same: old measurements mean the same */
+} Identity;
+
+/* Both from the experiment as written and what the command line changed. -ENOMEM. */
+int identity_of(const Experiment *x, const char *strategy, unsigned strategy_version, uint64_t seed,
+		bool all_services, Identity *ret) _must_check_;
+int history_load(Store *store, const Experiment *x, const Identity *id, History *ret,
+		 Err *err) _must_check_;
+/* Room for one more, as the newest. */
+int history_add(History *h, const Told *told, Err *err) _must_check_;
+void history_done(History *h);
+
+/* --- predict.c: the memory model as the search's filter --------------------------------------- */
+
+typedef struct Predictor {
+	const Experiment *experiment;
+	int failed; /* a fault (out of memory) inside the predicate, reported after the ask */
+} Predictor;
+
+/* The memory model's verdict on a point; FIT_UNKNOWN without a `memory:` block. */
+int predict_point(const Experiment *x, const Point *p, Fit *ret, Err *err) _must_check_;
+bool predict_feasible(void *predictor, const Point *p); /* a SearchFeasible */
+
+typedef struct Prediction {
+	uint64_t points; /* allowed by bounds and forbidden combinations */
+	uint64_t infeasible;
+	uint64_t unknown;
+	bool complete; /* the whole space was looked at */
+} Prediction;
+
+enum {
+	PREDICT_MAX = 20000
+};
+
+typedef int PredictFn(void *userdata, const Point *p, const Fit *fit);
+/* Over the first PREDICT_MAX points; `infeasible` is called for each that is refused. */
+int predict_space(const Experiment *x, PredictFn *infeasible, void *userdata, Prediction *ret,
+		  Err *err) _must_check_;
+
+/* --- runner ----------------------------------------------------------------------------------- */
+
+struct Runner {
+	const Plan *plan;
+	Store *store;
+	const SignKey *key;
+	Log *log;
+	const RunOptions *options;
+	const Clock *clock;
+	sd_event *loop;
+	uint64_t seed;
+	char *lease_dir;
+	Turn **turns;
+	size_t n_turns;
+	size_t active, max_parallel;
+	int64_t epochs_per_cycle, cycles, cycle;
+	sd_event_source *sleep;
+	bool stopping; /* a signal came */
+	bool promoted;
+	int fault; /* negative errno: the run ends with it */
+	Err err;
+	int64_t started_us; /* monotonic */
+};
+
+/* Starts what may start; ends the loop when nothing is left. Called when a turn's epoch ended. */
+void runner_schedule(Runner *r);
+/* A fault of the machine: stops everything. Takes over the words of err. */
+void runner_fault(Runner *r, int code, const Err *err);
+void runner_say(Runner *r, const RunEvent *e);
+/* Turns that wait for a GPU try again. */
+void runner_wake(Runner *r, const Turn *except);
+
+/* --- turn.c: one experiment in the run ---------------------------------------------------------
+ */
+
+typedef enum TurnPhase {
+	TURN_IDLE,
+	TURN_SEARCH,
+	TURN_CONFIRM,
+} TurnPhase;
+
+/* One measurement on its way. */
+typedef struct Job {
+	Point point;
+	json_t *params;
+	const Workload *workload;
+	bool all_services;
+	uint64_t seed;
+	int64_t drift_at_us;
+	int64_t generation;
+	unsigned attempt; /* void results so far */
+	char spica_id[24];
+} Job;
+
+typedef struct Finalist {
+	Point point;
+	int64_t seq; /* of its search trial */
+	double fitness;
+} Finalist;
+
+struct Turn {
+	Runner *r;
+	const Experiment *x;
+	Evaluator *evaluator;
+	StoreClaim *claim;
+	char *gpu; /* UUID of the lease; NULL: needs none */
+	const char *strategy;
+	unsigned strategy_version;
+	bool all_services;
+	Identity id;
+	History history;
+	TurnPhase phase;
+	int64_t epochs_left;   /* in this cycle */
+	int64_t not_before_us; /* monotonic: back-off */
+
+	/* of the epoch */
+	int64_t epoch_started_us; /* monotonic */
+	uint64_t epoch_trials;
+	unsigned failures; /* unbelievable results in a row */
+	bool told_prediction;
+	bool epoch_over; /* the budget is used up or the evaluator is broken */
+
+	/* of the evolution */
+	Predictor predictor;
+	Search *search;
+	SearchAsk ask;
+	uint32_t generation;
+	double best, baseline_fitness; /* NAN: none */
+	uint64_t asked;
+
+	/* confirmation */
+	Finalist *finalists;
+	size_t n_finalists, finalist;
+	Compare *compare;
+	size_t step;
+	int64_t *confirm_seqs; /* one a step; 0: not measured */
+
+	/* measuring */
+	Job job;
+	Lease *lease;
+	EvalRun *eval;
+	sd_event_source *next, *wait;
+	bool waiting;
+};
+
+int turn_new(Runner *r, const Experiment *x, Turn **ret, Err *err) _must_check_;
+Turn *turn_free(Turn *t);
+int turn_begin_epoch(Turn *t, Err *err) _must_check_;
+void turn_stop(Turn *t); /* abandons the trial in flight */
+void turn_retry_lease(Turn *t);
+bool turn_over_budget(const Turn *t);
+/* Ends the epoch: record, exports, signed head. `state` is "finished" or "carried_over". */
+int turn_end_epoch(Turn *t, const char *state, Err *err) _must_check_;
+
+/* Starts measuring t->job; the result comes to turn_measured(). */
+int turn_measure(Turn *t, Err *err) _must_check_;
+/* Calls turn's next step from the loop. */
+int turn_later(Turn *t, Err *err) _must_check_;
+uint64_t turn_seed(const Turn *t, const char *label, uint64_t n);
+void turn_say(Turn *t, RunEventKind kind, const StoreTrial *trial, const WinnerReport *report,
+	      const char *fmt, ...) _printf_(5, 6);
+
+void turn_spica_id(const Turn *t, uint64_t n, char ret[24]);
+
+/* --- evolve.c: the search --------------------------------------------------------------------- */
+
+/* Makes the Search of the history's evolution: a new one, or one replayed from what is stored. */
+int evolve_begin(Turn *t, Err *err) _must_check_;
+int evolve_step(Turn *t, Err *err) _must_check_;
+int evolve_measured(Turn *t, Measurement *m, Err *err) _must_check_;
+
+/* --- refused.c: what the memory model refuses ---------------------------------------------------
+ */
+
+/* Says it, and keeps the first of those as records when the evolution is new. */
+int evolve_predict(Turn *t, Err *err) _must_check_;
+
+/* --- confirm.c: finalists against the baseline ---------------------------------------------------
+ */
+
+int confirm_begin(Turn *t, Err *err) _must_check_;
+/* Starts the next measurement or ends the confirmation. */
+int confirm_step(Turn *t, Err *err) _must_check_;
+int confirm_measured(Turn *t, Measurement *m, Err *err) _must_check_;
+void confirm_done(Turn *t);
+
+/* --- verdict.c: winner, promotion, exports
+ * -------------------------------------------------------- */
+
+/* What came of an evolution: the record and the files. `report` is NULL when nothing was confirmed.
+ */
+int verdict_winner(Turn *t, const Finalist *f, const WinnerReport *report, Err *err) _must_check_;
+int verdict_none(Turn *t, const WinnerReport *report, const char *reason, Err *err) _must_check_;
+/* The promotion that already proposes this winner against this baseline: its id (owned), or NULL.
+ */
+int verdict_standing(Turn *t, const Finalist *f, char **ret_id, Err *err) _must_check_;
+
+/* --- export.c: files under artifacts/, written whole
+ * ----------------------------------------------- */
+
+int export_epoch(Turn *t, const char *state, Err *err) _must_check_;
+int export_winner(Turn *t, const json_t *winner, Err *err) _must_check_;
+int export_promotion(Turn *t, const json_t *promotion, Err *err) _must_check_;
+/* Appends the head to the anchors of the configuration. */
+int export_anchors(Runner *r, Err *err) _must_check_;
