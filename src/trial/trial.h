@@ -69,6 +69,10 @@ typedef struct Measurement {
 	int64_t duration_us; /* of the trial; virtual time on the twin */
 } Measurement;
 
+/* Names and units come from outside: only letters, digits and _.%/-, and they must fit. */
+bool metric_name_valid(const char *name);
+bool metric_unit_valid(const char *unit); /* may be empty */
+
 #define MEASUREMENT_INIT ((Measurement){.outcome = OUTCOME_MEASURE_FAILED})
 
 void measurement_done(Measurement *m);
@@ -83,7 +87,8 @@ int measurement_fail(Measurement *m, Outcome o, const char *cause, const char *f
 
 /* {"status": "ok", "cause": ..., "reason": ..., "metrics": {name: {"value", "unit", "n", "ci95":
  * [lo, hi], "se"}}, "evidence": {...}, "duration_us": ...}. From JSON it is hostile input: strict,
- * bounded, -EBADMSG with a sentence. A metric may also be a bare number. NULL when out of memory.
- */
+ * bounded, -EBADMSG with a sentence. A metric may also be a bare number, or null for "not
+ * measured"; members beside these are ignored at the top and refused in a metric. `reason` loses
+ * its control characters. NULL when out of memory. */
 json_t *measurement_json(const Measurement *m);
 int measurement_from_json(const json_t *v, Measurement *ret, Err *err) _must_check_;
