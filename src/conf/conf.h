@@ -28,8 +28,11 @@ enum {
 	CONF_DEPTH_MAX = 64,
 };
 
-/* Text that is not YAML, a duplicate key, several documents, or a limit is a diagnostic in `d` and
- * -EBADMSG; a file that cannot be read is -errno with `err`. */
+/* Text that is not YAML, several documents, or a limit is a diagnostic in `d` and -EBADMSG; a file
+ * that cannot be read is -errno with `err`. A duplicate key is a diagnostic only: the document is
+ * returned (the first one counts), so that its other mistakes are found in the same go; the caller
+ * looks at d->errors. An empty text is a document of one null scalar. Anchors and aliases are
+ * followed, merge keys ("<<") are refused. Path "-" is standard input. */
 int conf_read_file(const char *path, ConfDoc **ret, Diags *d, Err *err) _must_check_;
 int conf_read_text(const char *name, const char *text, size_t len, ConfDoc **ret, Diags *d,
 		   Err *err) _must_check_;
@@ -68,18 +71,19 @@ typedef enum ConfType {
 	CONF_T_BOOL,	 /* bool */
 	CONF_T_INT,	 /* int64_t, within [min, max] when min < max */
 	CONF_T_NUMBER,	 /* double, within [min, max] when min < max */
-	CONF_T_STRING,	 /* char *, owned; NULL when absent */
+	CONF_T_STRING,	 /* char *, owned, the text of any scalar; NULL when absent */
 	CONF_T_ENUM,	 /* int: the index in `choices` (NULL-terminated) */
-	CONF_T_DURATION, /* int64_t microseconds: "90 s", "5 min", "2h", "250ms"; a bare number is
-			    seconds */
-	CONF_T_BYTES,	 /* int64_t bytes: "5.5 GiB", "512 MiB", "1.2GB"; a bare number is bytes */
+	CONF_T_DURATION, /* int64_t microseconds: "90 s", "5 min", "2h", "1 h 30 min", "250ms"; a
+			    bare number is seconds. min and max are seconds */
+	CONF_T_BYTES,	 /* int64_t bytes: "5.5 GiB", "512 MiB", "1.2GB"; a bare number is bytes.
+			    min and max are bytes */
 	CONF_T_STRINGS,	 /* ConfStrings: a list of strings, or one string for a list of one */
 	CONF_T_JSON,	 /* json_t *, owned: anything */
 	CONF_T_OBJECT,	 /* a struct in place, described by `table` */
 	CONF_T_OPTIONAL, /* a pointer to a struct described by `table`; NULL when absent */
 	CONF_T_LIST,	 /* ConfList of structs described by `table`, from a YAML list */
 	CONF_T_NAMED,	 /* ConfList of the same, from a map: the key goes into the struct's first
-			    field,    which must be a CONF_T_STRING called "name" */
+			    field, which must be a CONF_T_STRING called "name" */
 	CONF_T_CUSTOM,	 /* `custom` does it */
 } ConfType;
 
@@ -97,12 +101,14 @@ typedef struct ConfTable ConfTable;
 
 typedef struct ConfCustom {
 	/* Fills *member from the node; mistakes go to d. Negative errno only for faults (out of
-	 * memory). */
+	 * memory). The node may be that of a default and must not be kept. */
 	int (*read)(const ConfNode *n, void *member, Diags *d);
 	void (*done)(void *member); /* may be NULL */
 	json_t *(*schema)(void);    /* a new JSON Schema object */
 } ConfCustom;
 
+/* A key whose value is null ("key:", "key: ~") is like an absent one, except for CONF_T_JSON and
+ * CONF_T_CUSTOM, which see it. */
 typedef struct ConfField {
 	const char *name;
 	ConfType type;
