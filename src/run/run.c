@@ -218,7 +218,7 @@ static int add_turn(Runner *r, const Experiment *x, const char *store_path, Err 
 static int add_turns(Runner *r, Err *err)
 {
 	const RunOptions *o = r->options;
-	const char *store_path = r->plan->run.store;
+	const char *store_path = o->store_path;
 	r->turns = calloc(r->plan->n_experiments + 1, sizeof(Turn *));
 	if (!r->turns)
 		return err_oom(err);

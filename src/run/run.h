@@ -44,6 +44,7 @@ typedef struct RunEvent {
 typedef void RunObserver(void *userdata, const RunEvent *e);
 
 typedef struct RunOptions {
+	const char *store_path;	  /* for the claims beside it */
 	const char *experiment;	  /* only this one; NULL: every enabled one */
 	const char *strategy;	  /* instead of the configured one; NULL */
 	int64_t cycles;		  /* 0: until stopped */

@@ -1,0 +1,268 @@
+/* dream run: search, confirm, propose. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/json.h"
+#include "cli/internal.h"
+#include "cli/run_view.h"
+
+typedef struct Options {
+	const char *config, *logdir, *experiment, *strategy, *stage;
+	int64_t epochs_per_cycle, max_parallel, sleep_us, cycles;
+	OptSeed seed;
+	bool dry_run, log_json, json;
+} Options;
+
+#define AT(member) offsetof(Options, member)
+
+static const Option options[] = {
+    {"config", 'c', "FILE", OPT_STRING, AT(config), NULL, 0, 0, "file",
+     "the configuration (default: ./dream.yaml, ~/.config/dream/dream.yaml, "
+     "/etc/dream/dream.yaml)"},
+    {"logdir", 0, "DIR", OPT_STRING, AT(logdir), NULL, 0, 0, "dir",
+     "where runner.log goes (default: `run.logdir` of the configuration)"},
+    {"experiment", 'e', "NAME", OPT_STRING, AT(experiment), NULL, 0, 0, "experiment",
+     "only this experiment, enabled or not"},
+    {"epochs-per-cycle", 0, "N", OPT_INT, AT(epochs_per_cycle), NULL, 1, 1e6, NULL,
+     "epochs that every experiment gets in one cycle (default: as configured, else 1)"},
+    {"max-parallel", 0, "N", OPT_INT, AT(max_parallel), NULL, 1, 64, NULL,
+     "experiments at once; trials on one GPU still go one after another (default: as configured, "
+     "else 1)"},
+    {"sleep-between-cycles", 0, "TIME", OPT_DURATION, AT(sleep_us), NULL, 0, 0, NULL,
+     "rest after each cycle (default: as configured, else none)"},
+    {"cycles", 0, "N", OPT_INT, AT(cycles), "1", 0, 1e9, NULL,
+     "cycles before it ends; 0: until it is stopped"},
+    {"seed", 0, "N", OPT_SEED, AT(seed), NULL, 0, 0, NULL,
+     "of every random choice (default: `run.seed` of the configuration)"},
+    {"strategy", 0, "NAME", OPT_STRING, AT(strategy), NULL, 0, 0, "rzero random grid",
+     "how to search (default: as configured, else rzero)"},
+    {"stage", 0, "STAGE", OPT_STRING, AT(stage), NULL, 0, 0, "isolated colocated",
+     "what runs during the search: the tuned services only (isolated) or every service "
+     "(colocated); a confirmation always runs every service"},
+    {"dry-run", 'n', NULL, OPT_FLAG, AT(dry_run), NULL, 0, 0, NULL,
+     "print what would be tried and how long it would take, and touch nothing"},
+    {"log-json", 0, NULL, OPT_FLAG, AT(log_json), NULL, 0, 0, NULL,
+     "write runner.log as JSON lines"},
+    {"json", 0, NULL, OPT_FLAG, AT(json), NULL, 0, 0, NULL,
+     "print the result as JSON instead of lines"},
+    {NULL, 0, NULL, 0, 0, NULL, 0, 0, NULL, NULL},
+};
+
+/* --- What would be tried
+ * --------------------------------------------------------------------------- */
+
+/* An upper bound of the trials of one epoch: the search's asks, then every finalist's pairs. */
+static uint64_t most_trials(const Experiment *x, uint64_t feasible)
+{
+	uint64_t search = (uint64_t)(x->budget.max_candidates * x->budget.max_generations);
+	if (search > feasible)
+		search = feasible;
+	uint64_t arms =
+	    2 + (x->confirm.ablation && space_dims(x->space) > 1 ? space_dims(x->space) : 0);
+	return search +
+	       (uint64_t)x->confirm.finalists * arms * (uint64_t)x->confirm.pairs * x->workloads.n;
+}
+
+static json_t *dry_json(const Experiment *x, const Scan *scan, uint64_t most, bool *failed)
+{
+	json_t *o = json_object();
+	js_set(o, "experiment", js_text(x->name), failed);
+	js_set(o, "strategy", js_text(x->selector.kind ? x->selector.kind : "rzero"), failed);
+	js_set(o, "candidates", json_integer((json_int_t)scan->allowed), failed);
+	js_set(o, "infeasible", json_integer((json_int_t)scan->infeasible), failed);
+	js_set(o, "trials_at_most", json_integer((json_int_t)most), failed);
+	js_set(o, "budget_us", json_integer(x->budget.wallclock_us), failed);
+	js_set(o, "trial_timeout_us", json_integer(x->budget.trial_timeout_us), failed);
+	return o;
+}
+
+static void dry_text(const Experiment *x, const Scan *scan, uint64_t most, Str *out)
+{
+	char budget[32], timeout[32];
+	time_human(x->budget.wallclock_us, budget);
+	time_human(x->budget.trial_timeout_us, timeout);
+	str_addf(out, "%s: %s over %" PRIu64 " candidates, of which %" PRIu64 " cannot start\n",
+		 x->name, x->selector.kind ? x->selector.kind : "rzero", scan->allowed,
+		 scan->infeasible);
+	str_addf(out,
+		 "  at most %" PRId64 " generations of up to %" PRId64
+		 " candidates, then up to %" PRId64 " finalists: at most %" PRIu64 " trials\n",
+		 x->budget.max_generations, x->budget.max_candidates, x->confirm.finalists, most);
+	str_addf(
+	    out,
+	    "  one epoch takes at most %s, one trial at most %s; what does not fit carries over\n",
+	    budget, timeout);
+}
+
+static int dry_run(const Options *o, const Plan *plan)
+{
+	_cleanup_(str_done) Str text = STR_INIT;
+	json_auto_t *list = json_array();
+	bool failed = !list;
+	for (size_t i = 0; i < plan->n_experiments; i++) {
+		const Experiment *x = &plan->experiments[i];
+		if (o->experiment ? strcmp(o->experiment, x->name) != 0 : !x->enabled)
+			continue;
+		Scan scan = {0};
+		Err err = ERR_INIT;
+		if (scan_space(x, NULL, 0, NULL, NULL, &scan, &err) < 0)
+			return cli_fail(EXIT_FAILED, &err);
+		uint64_t most = most_trials(x, scan.allowed - scan.infeasible);
+		dry_text(x, &scan, most, &text);
+		failed |= json_array_append_new(list, dry_json(x, &scan, most, &failed)) < 0;
+	}
+	if (failed || text.failed)
+		return cli_oom();
+	return o->json ? cli_print_json(json_incref(list)) : cli_print(text.s ? text.s : "");
+}
+
+/* --- The run
+ * ------------------------------------------------------------------------------------------ */
+
+typedef struct Session {
+	Plan *plan;
+	char *store_path;
+	Store *store;
+	SignKey *key;
+	Log *log;
+	RunView *view;
+} Session;
+
+static void session_done(Session *s)
+{
+	(void)run_view_free(s->view);
+	(void)log_close(s->log);
+	(void)sign_key_free(s->key);
+	(void)store_close(s->store);
+	free(s->store_path);
+	(void)config_free(s->plan);
+}
+
+static int open_log(const Options *o, Session *s, Err *err)
+{
+	const char *dir = o->logdir ? o->logdir : s->plan->run.logdir;
+	_cleanup_free_ char *path = path_join(dir, "runner.log");
+	if (!path)
+		return err_oom(err);
+	int r = dir_make(dir, 0755, err);
+	if (r < 0)
+		return r;
+	LogSpec spec = {.path = path, .json = o->log_json, .clock = &clock_system};
+	return log_open(&spec, &s->log, err);
+}
+
+static int open_session(const Options *o, Session *s)
+{
+	Err err = ERR_INIT;
+	int r = cli_store_path(s->plan, &s->store_path);
+	if (r == 0)
+		r = cli_open_store(s->store_path, STORE_WRITE, &s->store);
+	if (r == 0)
+		r = cli_key(s->plan, &s->key);
+	if (r)
+		return r;
+	if (open_log(o, s, &err) < 0 || run_view_new(cli_width(), &s->view, &err) < 0)
+		return cli_fail(EXIT_FAILED, &err);
+	return 0;
+}
+
+static int result_json(RunResult result)
+{
+	static const char *const names[] = {
+	    [RUN_OK] = "promoted",
+	    [RUN_NOTHING_BETTER] = "nothing_better",
+	    [RUN_INTERRUPTED] = "interrupted",
+	};
+	bool failed = false;
+	json_t *o = json_object();
+	js_set(o, "schema", js_text("dream.run/v1"), &failed);
+	js_set(o, "result", js_text(names[result]), &failed);
+	return cli_print_json(o);
+}
+
+static int exit_code(RunResult result)
+{
+	switch (result) {
+	case RUN_OK:
+		return EXIT_DONE;
+	case RUN_NOTHING_BETTER:
+		return EXIT_NOTHING_BETTER;
+	case RUN_INTERRUPTED:
+		break;
+	}
+	return EXIT_INTERRUPTED;
+}
+
+static int run_session(const Options *o, Session *s)
+{
+	RunOptions ro = {
+	    .store_path = s->store_path,
+	    .experiment = o->experiment,
+	    .strategy = o->strategy,
+	    .cycles = o->cycles,
+	    .epochs_per_cycle = o->epochs_per_cycle,
+	    .max_parallel = o->max_parallel,
+	    .sleep_us = o->sleep_us > 0 ? o->sleep_us : -1,
+	    .has_seed = o->seed.given,
+	    .seed = o->seed.value,
+	    .all_services = o->stage ? strcmp(o->stage, "colocated") == 0 : -1,
+	    .clock = &clock_system,
+	    .observer = o->json ? NULL : run_view_event,
+	    .userdata = s->view,
+	};
+	RunResult result;
+	Err err = ERR_INIT;
+	int r = run_plan(s->plan, s->store, s->key, s->log, &ro, &result, &err);
+	s->view = run_view_free(s->view);
+	if (r < 0) {
+		log_event(s->log, LOG_ERROR_, "run.failed", NULL, "%s", err.msg);
+		return cli_fail(EXIT_FAILED, &err);
+	}
+	r = o->json ? result_json(result) : 0;
+	return r ? r : exit_code(result);
+}
+
+static int run(const void *opts, int argc, char **argv)
+{
+	const Options *o = opts;
+	(void)argc, (void)argv;
+	if (o->stage && strcmp(o->stage, "isolated") != 0 && strcmp(o->stage, "colocated") != 0)
+		return cli_failf(EXIT_USAGE, "--stage is isolated or colocated, not '%s'",
+				 o->stage);
+	_cleanup_free_ char *path = NULL;
+	_cleanup_(session_done) Session s = {0};
+	int r = cli_config_path(o->config, &path);
+	if (r == 0)
+		r = cli_plan(path, DIAG_ERROR, &s.plan);
+	const Experiment *one = NULL;
+	if (r == 0 && o->experiment)
+		r = cli_experiment(s.plan, o->experiment, &one);
+	if (r == 0 && o->dry_run)
+		return dry_run(o, s.plan);
+	if (r == 0)
+		r = open_session(o, &s);
+	return r ? r : run_session(o, &s);
+}
+
+const Command cmd_run = {
+    .name = "run",
+    .args = "",
+    .summary = "search for something better than what runs now, and propose it",
+    .about =
+	"Takes the experiments of the configuration in turn. For each: asks the strategy for "
+	"candidates, leaves out those that the memory model proves dead, measures the others, "
+	"keeps "
+	"every trial before going on, confirms the best against the baseline in interleaved pairs, "
+	"and writes a winner and a signed promotion, or says what was missing.\n\n"
+	"After an interruption or a crash the same command goes on where it stopped. Exit status: "
+	"0 "
+	"something was proposed, 1 failed, 2 usage or configuration error, 3 nothing better than "
+	"the "
+	"baseline was found, 4 interrupted and resumable.",
+    .options = options,
+    .options_size = sizeof(Options),
+    .min_args = 0,
+    .max_args = 0,
+    .run = run,
+};

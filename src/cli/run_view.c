@@ -1,0 +1,248 @@
+#include "cli/run_view.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/internal.h"
+
+enum {
+	PLAIN_WIDTH = 120, /* of lines that do not go to a terminal */
+	BAR_CELLS = 24,
+	COLUMNS_MAX = 8,
+	FIXED_WIDTH = 45, /* of the columns before the objectives */
+};
+
+struct RunView {
+	size_t width; /* 0: no terminal */
+	bool bar_shown;
+	const Experiment *experiment; /* whose lines were last printed */
+	bool table_open;
+};
+
+int run_view_new(size_t width, RunView **ret, Err *err)
+{
+	RunView *v = calloc(1, sizeof(*v));
+	if (!v)
+		return err_oom(err);
+	v->width = width;
+	*ret = v;
+	return 0;
+}
+
+RunView *run_view_free(RunView *v)
+{
+	if (v && v->bar_shown)
+		fputs("\r\033[K", stdout);
+	free(v);
+	return NULL;
+}
+
+/* --- The bar ------------------------------------------------------------------------------------
+ */
+
+void run_view_bar(const RunEvent *e, size_t width, Str *out)
+{
+	Str b = STR_INIT;
+	uint64_t total = e->total > 0 ? e->total : 1;
+	size_t cells = (size_t)(e->done * BAR_CELLS / total);
+	char best[32], left[32] = "";
+	report_number(e->best, "", best);
+	if (e->left_us >= 0)
+		time_human(e->left_us, left);
+	str_addc(&b, '[');
+	for (size_t i = 0; i < BAR_CELLS; i++)
+		str_addc(&b, i < cells ? '#' : '.');
+	str_addf(&b, "] %" PRIu64 "/%" PRIu64 "  gen %u  best %s", e->done, e->total, e->generation,
+		 best);
+	if (*left)
+		str_addf(&b, "  %s left", left);
+	if (b.s)
+		str_addn(out, b.s, width && b.len > width ? width : b.len);
+	str_done(&b);
+}
+
+static void hide_bar(RunView *v)
+{
+	if (v->bar_shown)
+		fputs("\r\033[K", stdout);
+	v->bar_shown = false;
+}
+
+static void show_bar(RunView *v, const RunEvent *e)
+{
+	if (!v->width)
+		return;
+	_cleanup_(str_done) Str b = STR_INIT;
+	run_view_bar(e, v->width - 1, &b);
+	hide_bar(v);
+	fputs(b.s ? b.s : "", stdout);
+	fflush(stdout);
+	v->bar_shown = true;
+}
+
+/* --- A line a trial
+ * --------------------------------------------------------------------------------- */
+
+static const Objective *objectives(const Experiment *x)
+{
+	return x->goals.objectives.items;
+}
+
+/* As many objectives as fit beside the fixed columns and a candidate of moderate length. */
+static size_t columns_that_fit(const RunView *v, const Experiment *x)
+{
+	size_t width = v->width ? v->width : PLAIN_WIDTH, used = FIXED_WIDTH + 30, n = 0;
+	while (n < x->goals.objectives.n && n < COLUMNS_MAX) {
+		used += strlen(objectives(x)[n].name) + 2;
+		if (used > width)
+			break;
+		n++;
+	}
+	return n;
+}
+
+static void print_header(RunView *v, const Experiment *x)
+{
+	printf("%6s %4s  %-12s %-13s %7s", "trial", "gen", "origin", "outcome", "fitness");
+	size_t n = columns_that_fit(v, x);
+	for (size_t i = 0; i < n; i++)
+		printf("  %s", objectives(x)[i].name);
+	printf("  candidate\n");
+}
+
+static void print_metrics(const RunView *v, const Experiment *x, const StoreTrial *t)
+{
+	size_t n = columns_that_fit(v, x);
+	for (size_t i = 0; i < n; i++) {
+		const Objective *o = &objectives(x)[i];
+		const Metric *m = measurement_get(&t->m, o->name);
+		char text[32];
+		report_number(m ? m->value : (double)NAN, "", text);
+		printf("  %*s", (int)strlen(o->name), text);
+	}
+}
+
+static void print_trial(RunView *v, const RunEvent *e)
+{
+	const StoreTrial *t = e->trial;
+	bool quiet = strcmp(t->purpose, "confirm") == 0 && t->m.outcome == OUTCOME_OK;
+	if (quiet)
+		return;
+	if (!v->table_open || v->experiment != e->experiment)
+		print_header(v, e->experiment);
+	v->table_open = true;
+	v->experiment = e->experiment;
+	_cleanup_(str_done) Str params = STR_INIT;
+	params_text(t->params, &params);
+	char fitness[32];
+	report_number(t->m.outcome == OUTCOME_OK ? t->fitness : (double)NAN, "", fitness);
+	printf("%6" PRId64 " %4" PRId64 "  %-12s %-13s %7s", t->seq, t->generation, t->origin,
+	       outcome_name(t->m.outcome), fitness);
+	print_metrics(v, e->experiment, t);
+	printf("  %s\n", params.s ? params.s : "");
+	if (t->m.outcome != OUTCOME_OK && t->m.reason)
+		printf("%13s%s\n", "", t->m.reason);
+}
+
+/* --- The verdict
+ * -------------------------------------------------------------------------------------- */
+
+static const char *unit_of(const char *metric)
+{
+	size_t n = strlen(metric);
+	if (n > 3 && strcmp(metric + n - 3, "_ms") == 0)
+		return "ms";
+	return n > 4 && strcmp(metric + n - 4, "_pct") == 0 ? "%" : "";
+}
+
+static void add_comparison(Table *table, const char *name, const Interval *baseline,
+			   const Interval *candidate, const Interval *diff)
+{
+	char a[32], b[32], change[64];
+	report_number(baseline->mean, unit_of(name), a);
+	report_number(candidate->mean, unit_of(name), b);
+	report_interval(diff->mean, diff->lo, diff->hi, change);
+	table_cell(table, "%s", name);
+	table_cell(table, "%s", a);
+	table_cell(table, "%s", b);
+	table_cell(table, "%s", change);
+}
+
+static void print_comparison(const WinnerReport *r)
+{
+	static const TableColumn columns[] = {
+	    {"metric", ALIGN_LEFT, false},
+	    {"baseline", ALIGN_RIGHT, false},
+	    {"candidate", ALIGN_RIGHT, false},
+	    {"change [interval]", ALIGN_RIGHT, false},
+	};
+	_cleanup_(table_freep) Table *table = NULL;
+	_cleanup_(str_done) Str out = STR_INIT;
+	if (table_new(columns, 4, &table) < 0)
+		return;
+	add_comparison(table, "fitness", &r->fitness_baseline, &r->fitness_candidate,
+		       &r->fitness_diff);
+	for (size_t i = 0; i < r->n_changes; i++)
+		add_comparison(table, r->changes[i].objective->name, &r->changes[i].baseline,
+			       &r->changes[i].candidate, &r->changes[i].diff);
+	if (table_print(table, 0, &out, NULL) == 0 && out.s)
+		fputs(out.s, stdout);
+}
+
+/* --- Events
+ * -------------------------------------------------------------------------------------------- */
+
+static void print_event(RunView *v, const RunEvent *e)
+{
+	const char *who = e->experiment ? e->experiment->name : "run";
+	switch (e->kind) {
+	case RUN_EPOCH_BEGIN:
+		v->table_open = false;
+		printf("%s: epoch %" PRId64 ", %s\n", who, e->epoch, e->text);
+		break;
+	case RUN_TRIAL_DONE:
+		print_trial(v, e);
+		break;
+	case RUN_CONFIRM_DONE:
+		v->table_open = false;
+		printf("%s: %s\n", winner_verdict_name(e->report->verdict), e->text);
+		print_comparison(e->report);
+		break;
+	case RUN_WINNER:
+		printf("winner: %s\n", e->text);
+		break;
+	case RUN_NO_WINNER:
+		printf("no winner: %s\n", e->text);
+		break;
+	case RUN_PROMOTION:
+		printf("proposed as %s\n", e->text);
+		break;
+	case RUN_EPOCH_END: {
+		char elapsed[32];
+		time_human(e->elapsed_us, elapsed);
+		printf("%s: epoch %" PRId64 " %s, %" PRIu64 " trials in %s\n", who, e->epoch,
+		       e->text, e->done, elapsed);
+		break;
+	}
+	case RUN_PREDICTED:
+	case RUN_SEARCH_DONE:
+	case RUN_CONFIRM_BEGIN:
+	case RUN_MESSAGE:
+		printf("%s\n", e->text);
+		break;
+	case RUN_TRIAL_BEGIN:
+	case RUN_GENERATION_DONE:
+		break;
+	}
+}
+
+void run_view_event(void *view, const RunEvent *e)
+{
+	RunView *v = view;
+	hide_bar(v);
+	print_event(v, e);
+	fflush(stdout);
+	if (e->kind == RUN_TRIAL_DONE || e->kind == RUN_TRIAL_BEGIN)
+		show_bar(v, e);
+}

@@ -1,0 +1,308 @@
+#!/usr/bin/python3
+"""The whole program: `dream run` on the twin, from a configuration to a promotion."""
+import glob
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from tap import Box, ROOT, example, run_cases
+
+SMALL = example("rtx3060.yaml")
+LARGE = example("rtx4090.yaml")
+
+
+def the_example_runs_to_a_promotion():
+    with Box(SMALL) as box:
+        done = box.run()
+        assert done.code == 0, done
+        promotions = glob.glob(box.artifacts() + "/promotions/*.yaml")
+        names = sorted(os.path.basename(p) for p in promotions)
+        assert len(names) == 2, names
+        assert re.fullmatch(r"gpu_allocation_\d{8}_\d{6}\.yaml", names[0]), names
+        assert re.fullmatch(r"spica_gpu_allocation_\d{8}_\d{6}\.yaml", names[1]), names
+        winner = json.load(open(box.artifacts() + "/winners/spica_gpu_allocation.json"))
+        assert winner["best_params"]["vllm_memory_util"] >= 0.5, winner
+        assert 0 < winner["best_metrics"]["fitness"] <= 1, winner
+        epoch = box.artifacts() + "/spica_gpu_allocation/epoch_0001/"
+        assert json.load(open(epoch + "manifest.json"))["epoch"] == 1
+        lines = [json.loads(line) for line in open(epoch + "metrics.jsonl")]
+        assert any(t["params"]["vllm_memory_util"] == 0.4 and t["status"] == "infeasible" for t in lines)
+        assert not any(t["params"]["vllm_memory_util"] < 0.5 and t["status"] != "infeasible" for t in lines)
+        box.verify()
+
+
+def what_cannot_start_costs_no_trial_and_the_reason_is_said_in_numbers():
+    with Box(SMALL) as box:
+        done = box.run()
+        assert "6 of 15 candidates cannot start" in done.out, done
+        assert "no KV cache" in done.out and "0.478" in done.out, done
+
+
+def the_same_seed_gives_the_same_trials_and_another_seed_others():
+    with Box(SMALL) as a, Box(SMALL) as b, Box(SMALL) as c:
+        assert a.run("--seed", "5").code == b.run("--seed", "5").code
+        c.run("--seed", "6")
+        assert a.trials() == b.trials()
+        assert a.trials() != c.trials()
+
+
+def a_second_run_does_not_measure_again_and_does_not_propose_twice():
+    with Box(SMALL) as box:
+        assert box.run().code == 0
+        before = box.trials()
+        done = box.run()
+        assert done.code == 0, done
+        assert "already proposed" in done.out, done
+        again = [t for t in box.trials() if t[1] in ("search", "confirm")]
+        assert again == [t for t in before if t[1] in ("search", "confirm")]
+        assert len(box.json("promotions", "-c", box.config, "--json")["promotions"]) == 1
+
+
+def nothing_is_measured_twice_without_a_reason():
+    with Box(LARGE) as box:
+        box.run()
+        seen = set()
+        for t in box.trials():
+            if t[1] == "search":
+                assert t[5] not in seen, t
+                seen.add(t[5])
+
+
+def an_interrupt_ends_with_4_and_the_same_command_goes_on():
+    with Box(LARGE) as whole, Box(LARGE) as box:
+        whole.run()
+        p = box.start("run", "-c", box.config)
+        for line in p.stdout:
+            if b"ok" in line:
+                break
+        p.send_signal(signal.SIGINT)
+        out, err = p.communicate(timeout=60)
+        assert p.returncode == 4, (p.returncode, out, err)
+        box.verify()
+        box.run()
+        assert box.trials() == whole.trials()
+        assert box.result() == whole.result()
+
+
+def the_second_runner_of_an_experiment_is_told_who_holds_it():
+    with Box(SMALL) as box:
+        p = box.start("run", "-c", box.config, "--cycles", "0", "--sleep-between-cycles", "60 s")
+        try:
+            for line in p.stdout:
+                if b"epoch 1" in line:
+                    break
+            done = box.run()
+            assert done.code == 1, done
+            assert "already being run" in done.err and str(p.pid) in done.err, done
+        finally:
+            p.terminate()
+            p.communicate(timeout=60)
+
+
+def different_experiments_in_one_store_run_side_by_side():
+    two = SMALL.replace("name: spica_gpu_allocation", "name: other_allocation")
+    with Box(SMALL) as box:
+        other = os.path.join(box.dir, "other.yaml")
+        with open(other, "w") as f:
+            f.write(two)
+        a = box.start("run", "-c", box.config)
+        b = box.start("run", "-c", other)
+        a.communicate(timeout=120)
+        b.communicate(timeout=120)
+        assert a.returncode == 0 and b.returncode == 0
+        rows = box.trials()
+        assert {t[0] for t in rows} == {"spica_gpu_allocation", "other_allocation"}
+        box.verify()
+
+
+def two_experiments_at_once_never_measure_on_one_gpu_at_the_same_time():
+    probe = os.path.join(ROOT, "tests/run/probe.sh")
+    one = """
+  - name: %s
+    search_space: {a: [1, 2, 3]}
+    baseline: {a: 1}
+    evaluator: {kind: command, command: [sh, %s], applies: true}
+    budget: {allow_gpu: true, max_candidates: 3, max_generations: 1}
+    gpu: GPU-test-one
+    objectives: {latency_ms: {goal: minimize, worst: 100, best: 0, weight: 1}}
+    confirm: {pairs: 2, min_pairs: 2}
+"""
+    config = "version: 1\nexperiments:" + one % ("first", probe) + one % ("second", probe)
+    with Box(config) as box:
+        spans = os.path.join(box.dir, "spans")
+        done = box.run("--max-parallel", "2", env=box.env(SPANS=spans))
+        assert done.code in (0, 3), done
+        times = sorted(tuple(map(int, line.split())) for line in open(spans))
+        assert len(times) >= 6, times
+        for (_, end), (begin, _) in zip(times, times[1:]):
+            assert begin >= end, times
+
+
+def an_evaluator_that_never_answers_sensibly_ends_the_epoch_and_not_the_program():
+    config = """
+version: 1
+experiments:
+  - name: broken
+    search_space: {a: {min: 1, max: 50}}
+    baseline: {a: 1}
+    evaluator: {kind: command, command: [sh, -c, "echo nonsense"], applies: true}
+    objectives: {latency_ms: {goal: minimize, worst: 100, best: 0, weight: 1}}
+"""
+    with Box(config) as box:
+        done = box.run()
+        assert done.code == 3, done
+        assert "no believable result" in done.out, done
+        assert len([t for t in box.trials() if t[1] == "search"]) == 4
+
+
+def a_baseline_is_needed_for_a_promotion_and_its_absence_is_said():
+    config = re.sub(r"\n +baseline:[^\n]*\n(?: {8,}[^\n]*\n)*", "\n", SMALL)
+    assert config != SMALL
+    with Box(config) as box:
+        done = box.run()
+        assert done.code == 3, done
+        assert "baseline" in done.out, done
+
+
+def an_observed_result_is_never_promoted():
+    config = """
+version: 1
+experiments:
+  - name: watched
+    search_space: {a: [1, 2, 3, 4]}
+    baseline: {a: 4}
+    evaluator: {kind: command, command: [sh, %s]}
+    objectives: {latency_ms: {goal: minimize, worst: 100, best: 0, weight: 1}}
+""" % os.path.join(ROOT, "tests/run/probe.sh")
+    with Box(config) as box:
+        done = box.run(env=box.env(SPANS="/dev/null"))
+        assert done.code == 3, done
+        assert "applies: true" in done.out, done
+
+
+def equal_results_never_make_a_winner():
+    config = """
+version: 1
+experiments:
+  - name: flat
+    search_space: {a: {min: 1, max: 40}}
+    baseline: {a: 4}
+    evaluator: {kind: command, command: [sh, -c, 'cat >/dev/null; echo "{\\"status\\": \\"ok\\", \\"metrics\\": {\\"latency_ms\\": 20}}"'], applies: true}
+    objectives: {latency_ms: {goal: minimize, worst: 100, best: 0, weight: 1}}
+"""
+    with Box(config) as box:
+        done = box.run()
+        assert done.code == 3, done
+        params = [t[5] for t in box.trials() if t[1] == "search"]
+        assert len(params) == len(set(params)), params
+
+
+def the_three_scenarios_find_different_winners_on_one_box():
+    winners = {}
+    for scenario in ("latency", "capacity", "quality"):
+        with Box(LARGE) as box:
+            config = re.sub(r"\n    (objectives|constraints|scenario):[^\n]*\n(?: {6,}[^\n]*\n)*", "\n", LARGE)
+            config = re.sub(r"\n    (objectives|constraints|scenario):[^\n]*\n(?: {6,}[^\n]*\n)*", "\n", config)
+            config = config.replace("    evaluator:", f"    scenario: {scenario}\n    evaluator:", 1)
+            with open(box.config, "w") as f:
+                f.write(config)
+            done = box.run()
+            assert done.code == 0, (scenario, done)
+            winners[scenario] = json.dumps(list(box.result().values())[0][0], sort_keys=True)
+    assert len(set(winners.values())) == 3, winners
+
+
+def a_dry_run_touches_nothing():
+    with Box(SMALL) as box:
+        done = box.run("--dry-run")
+        assert done.code == 0, done
+        assert "15 candidates" in done.out, done
+        assert not os.path.exists(os.path.join(box.dir, "state"))
+
+
+def the_log_has_the_same_events_as_json():
+    with Box(SMALL) as box:
+        logs = os.path.join(box.dir, "logs")
+        assert box.run("--logdir", logs, "--log-json").code == 0
+        events = [json.loads(line) for line in open(logs + "/runner.log")]
+        assert {"epoch.begin", "trial.done", "promotion", "epoch.end"} <= {e["event"] for e in events}
+
+
+def a_read_only_state_folder_is_one_clear_sentence():
+    if os.geteuid() == 0:
+        mount = subprocess.run(["unshare", "-m", "true"], capture_output=True)
+        if mount.returncode != 0:
+            return "root ignores modes and no mount namespace is allowed here"
+        with Box(SMALL) as box:
+            os.makedirs(os.path.join(box.dir, "state"))
+            script = 'mount -t tmpfs -o ro,size=64k tmpfs "$1" && shift && exec "$@"'
+            from tap import DREAM
+            p = subprocess.run(["unshare", "-m", "sh", "-c", script, "sh", box.dir + "/state", DREAM, "run", "-c",
+                                box.config], env=box.env(), capture_output=True, text=True, timeout=60)
+            assert p.returncode == 1, p
+            assert "ead-only" in p.stderr and p.stderr.count("\n") == 1, p.stderr
+        return None
+    with Box(SMALL) as box:
+        os.makedirs(os.path.join(box.dir, "state"), mode=0o500)
+        done = box.run()
+        assert done.code == 1 and done.err.count("\n") == 1, done
+
+
+def a_full_disk_is_one_clear_sentence_and_loses_nothing():
+    if os.geteuid() != 0 or subprocess.run(["unshare", "-m", "true"], capture_output=True).returncode != 0:
+        return "needs root and a mount namespace for a small file system"
+    from tap import DREAM
+    with Box(SMALL) as whole, Box(SMALL) as box:
+        whole.run()
+        os.makedirs(os.path.join(box.dir, "state"))
+        # A file system of 260 KiB fills up in the middle of the run; then it grows, and the same command goes on.
+        script = ('mount -t tmpfs -o size=260k tmpfs "$1"; "$2" run -c "$3"; a=$?; mount -o remount,size=64m "$1"; '
+                  '"$2" run -c "$3"; b=$?; "$2" lineage verify -c "$3" || b=99; '
+                  '"$2" trials -c "$3" --json > "$4"; echo "$a $b" >&2')
+        out = os.path.join(box.dir, "trials.json")
+        p = subprocess.run(["unshare", "-m", "sh", "-c", script, "sh", box.dir + "/state", DREAM, box.config, out],
+                           env=box.env(), capture_output=True, text=True, timeout=120)
+        first, second = p.stderr.strip().splitlines()[-1].split()
+        assert first == "1", p
+        assert "space" in p.stderr, p.stderr
+        assert second == "0", p
+        rows = json.load(open(out))["trials"]
+        mine = [(t["purpose"], t["ask"], json.dumps(t["params"], sort_keys=True), t["fitness"]) for t in rows]
+        theirs = [(t[1], t[3], t[5], t[8]) for t in whole.trials()]
+        assert mine == theirs
+
+
+def a_program_that_is_killed_while_it_waits_leaves_no_process_behind():
+    config = """
+version: 1
+experiments:
+  - name: sleeper
+    search_space: {a: [1, 2]}
+    baseline: {a: 1}
+    evaluator: {kind: command, command: [sh, -c, "sleep 300 & echo $! >> $PIDS; wait"], applies: true}
+    objectives: {latency_ms: {goal: minimize, worst: 100, best: 0, weight: 1}}
+"""
+    with Box(config) as box:
+        pids = os.path.join(box.dir, "pids")
+        p = box.start("run", "-c", box.config, env=box.env(PIDS=pids))
+        deadline = time.monotonic() + 30
+        while not (os.path.exists(pids) and open(pids).read().strip()):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        p.kill()
+        p.communicate(timeout=30)
+        child = int(open(pids).read().split()[0])
+        while os.path.exists(f"/proc/{child}"):
+            state = open(f"/proc/{child}/stat").read().rsplit(")", 1)[1].split()[0]
+            if state == "Z":
+                break
+            assert time.monotonic() < deadline, "the evaluator's child survived us"
+            time.sleep(0.02)
+
+
+run_cases([f for name, f in list(globals().items()) if callable(f) and getattr(f, "__module__", "") == "__main__"])
