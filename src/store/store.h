@@ -54,7 +54,7 @@ typedef struct StoreTrial {
 
 void store_trial_done(StoreTrial *t);
 
-/* Appends trials in one durable commit; fills in each seq. */
+/* Appends trials in one durable commit; fills in each seq, and at_us where it is 0. */
 int store_add_trials(Store *s, StoreTrial *const *trials, size_t n, Err *err) _must_check_;
 
 /* Appends any other record ("epoch", "evolution", "winner", "promotion", "note") in one durable
@@ -63,7 +63,8 @@ int store_add(Store *s, const char *kind, const char *schema, const json_t *body
 	      Err *err) _must_check_;
 
 /* Rows in order of seq. The callback returns 0 to go on, anything else ends the walk and is
- * returned. What it is given is valid during the call. */
+ * returned. What it is given is valid during the call. It may read the store again, but not append
+ * to it. */
 typedef struct TrialQuery {
 	const char *experiment; /* NULL: all */
 	const char *purpose;	/* NULL: all */
@@ -89,7 +90,7 @@ typedef int StoreToldFn(void *userdata, const StoreTold *t);
 int store_told(Store *s, const char *experiment, StoreToldFn *fn, void *userdata,
 	       Err *err) _must_check_;
 
-/* One trial by seq or spica_id. -ENOENT. */
+/* One trial by seq or spica_id (the first of several). -ENOENT. */
 int store_trial(Store *s, const char *id, StoreTrial *ret, Err *err) _must_check_;
 
 typedef int StoreRecordFn(void *userdata, const Record *r, const json_t *body);
@@ -103,10 +104,18 @@ int store_head(Store *s, int64_t *ret_seq, Hash *ret, Err *err) _must_check_;
 /* Appends a "head" record that signs the chain so far: {seq, hash, key, signature}. */
 int store_sign_head(Store *s, const SignKey *key, Err *err) _must_check_;
 
+/* Writes the whole chain to a file ("-": standard output), one line a record, in the form of
+ * record/export.h; record_verify_export() checks such a file without the store. */
+int store_export(Store *s, const char *path, Err *err) _must_check_;
+
+/* A trial from the body of its record: hostile input. -EBADMSG with what is wrong. seq and at_us
+ * are the record's and stay 0. */
+int store_trial_from_body(const char *body, size_t len, StoreTrial *ret, Err *err) _must_check_;
+
 /* Walks the whole chain: every hash, every signed head (against pinned_key_hex if not NULL), no
  * gap, every projection equal to what the records say. `head_seq`/`head` (NULL: none) is one kept
- * elsewhere: the chain must contain it. 0: sound. -EBADMSG: not; *ret_text (owned by the caller)
- * names the record and what is wrong. */
+ * elsewhere: the chain must contain it. 0: sound; -EBADMSG: not. *ret_text (owned by the caller)
+ * says either in one sentence, and names the record that is wrong and how. */
 int store_verify(Store *s, const char *pinned_key_hex, int64_t head_seq, const Hash *head,
 		 char **ret_text, Err *err) _must_check_;
 
