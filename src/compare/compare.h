@@ -33,10 +33,12 @@ typedef struct CompareSpec {
 	const Space *space; /* borrowed */
 	Point baseline, candidate;
 	size_t n_workloads;
-	uint32_t pairs; /* per workload */
+	const char *const *workload_names; /* borrowed, for sentences; NULL: numbers do */
+	uint32_t pairs;			   /* per workload */
 	uint32_t min_pairs;
 	double confidence;
 	bool ablation; /* only when more than one parameter changed; else the whole is the effect */
+	bool exact;    /* as in WinnerEvidence */
 	uint64_t seed;
 } CompareSpec;
 
@@ -50,6 +52,8 @@ typedef struct CompareStep {
 
 typedef struct Compare Compare;
 
+/* -EINVAL: nothing differs, nothing to measure, or too much. An ablation arm that the space does
+ * not allow (a forbidden combination, a condition that does not hold) is left out. */
 int compare_new(const CompareSpec *spec, Compare **ret, Err *err) _must_check_;
 Compare *compare_free(Compare *c); /* accepts NULL, returns NULL */
 DEFINE_CLEANUP(Compare *, compare_free)
@@ -58,13 +62,14 @@ size_t compare_arms(const Compare *c);
 const CompareArm *compare_arm(const Compare *c, size_t i);
 size_t compare_steps(const Compare *c);
 CompareStep compare_step(const Compare *c, size_t i);
-/* Takes a copy of the measurement of step i. */
+/* Takes a copy of the measurement of step i, in any order. One that turned out void may be told
+ * again, after a retry; -EEXIST for any other second time, -EINVAL for no such step. */
 int compare_tell(Compare *c, size_t i, const Measurement *m) _must_check_;
-/* Nothing more to learn: a candidate that failed outright in this many pairs cannot win any more.
- */
+/* Nothing more to learn: the candidate failed by itself in two blocks, so it was no accident. */
 bool compare_hopeless(const Compare *c);
 
-/* The verdict on the whole, from the pairs told so far. */
+/* The verdict on the whole, from the pairs told so far: candidate and baseline of the same block,
+ * over all workloads together. -ENOMEM, -EINVAL. */
 int compare_judge(const Compare *c, const Goals *goals, WinnerReport *ret) _must_check_;
 /* The effect of one changed parameter alone: arm i (ablation, or the candidate when only one
  * changed). */
