@@ -76,37 +76,30 @@ static void add_arms(Compare *c)
 
 /* --- Order ----------------------------------------------------------------------------------- */
 
-static void shuffle(Rng *rng, size_t *items, size_t n)
+/* The numbers below n in an order drawn by lot. */
+static void draw_order(Rng *rng, size_t *ret, size_t n)
 {
-	for (size_t i = n; i > 1; i--) {
-		size_t j = rng_below(rng, i), last = items[i - 1];
-		items[i - 1] = items[j];
-		items[j] = last;
+	for (size_t i = 0; i < n; i++) {
+		size_t j = rng_below(rng, i + 1);
+		ret[i] = ret[j];
+		ret[j] = i;
 	}
-}
-
-static void identity(size_t *items, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		items[i] = i;
 }
 
 /* Rounds over all workloads, so that no workload is measured in a colder hour than another. */
 static int lay_out(Compare *c)
 {
-	size_t workloads = c->spec.n_workloads, arm_order[COMPARE_ARMS_MAX];
+	size_t workloads = c->spec.n_workloads, arm_order[COMPARE_ARMS_MAX] = {0};
 	_cleanup_free_ size_t *workload_order = calloc(workloads, sizeof(*workload_order));
 	if (!workload_order)
 		return -ENOMEM;
 	for (size_t block = 0; block < c->n_blocks; block++) {
 		if (block % workloads == 0) {
 			Rng rng = rng_derive(c->spec.seed, "compare.round", block / workloads);
-			identity(workload_order, workloads);
-			shuffle(&rng, workload_order, workloads);
+			draw_order(&rng, workload_order, workloads);
 		}
 		Rng rng = rng_derive(c->spec.seed, "compare.block", block);
-		identity(arm_order, c->n_arms);
-		shuffle(&rng, arm_order, c->n_arms);
+		draw_order(&rng, arm_order, c->n_arms);
 		for (size_t k = 0; k < c->n_arms; k++)
 			c->steps[block * c->n_arms + k] =
 			    (CompareStep){.block = (uint32_t)block,
