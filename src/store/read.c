@@ -124,8 +124,12 @@ static int trial_from_row(Store *s, Stmt *st, StoreTrial *ret, Err *err)
 
 static void trial_sql(const TrialQuery *q, Str *sql)
 {
-	str_add(sql, "SELECT t.seq, r.at_us, r.body FROM trial t JOIN record r ON r.seq = t.seq"
-		     " WHERE 1");
+	/* SQLite is told the way: it has no statistics, and for a long list it would sort what an
+	 * index has in order. */
+	str_addf(sql,
+		 "SELECT t.seq, r.at_us, r.body FROM trial t %s CROSS JOIN record r"
+		 " WHERE r.seq = t.seq",
+		 q->best_first ? "INDEXED BY trial_best" : "");
 	if (q->experiment)
 		str_add(sql, " AND t.experiment = :experiment");
 	if (q->purpose)
