@@ -83,13 +83,30 @@ int cli_plan(const char *path, DiagLevel missing, Plan **ret);
 /* The configuration's file when --config was not given: ./dream.yaml, else
  * $XDG_CONFIG_HOME/dream/dream.yaml, else /etc/dream/dream.yaml. 0, or the exit code to return. */
 int cli_config_path(const char *given, char **ret);
-/* Opens the store that a plan names. 0, or the exit code to return. */
+/* cli_config_path() and the plan in it, for verbs that only read: mistakes are printed, warnings
+ * are left to `dream check`. 0, or the exit code to return. */
+int cli_open(const char *given, Plan **ret);
+/* Where the store of a plan is (NULL: of no plan, the mode's default). 0, or the exit code to
+ * return. */
+int cli_store_path(const Plan *plan, char **ret);
+/* Opens the store that a plan names. STORE_READ of a store that does not exist yet gives *ret NULL.
+ * 0, or the exit code to return. */
 int cli_store(const Plan *plan, StoreMode mode, Store **ret);
+int cli_open_store(const char *path, StoreMode mode, Store **ret); /* the same, by path */
+/* The signing key of a plan, made on first use. 0, or the exit code to return. */
+int cli_key(const Plan *plan, SignKey **ret);
+/* Says that the store is empty; returns exit_code. */
+int cli_nothing_yet(int exit_code);
 /* The one experiment that is meant: `name`, or the only (enabled) one of the plan. 0, or the exit
  * code to return. */
 int cli_experiment(const Plan *plan, const char *name, const Experiment **ret);
 /* "a=1 b=small" arguments as params; values are YAML scalars. 0, or the exit code to return. */
 int cli_params(int argc, char **argv, json_t **ret);
+/* The candidate that "a=1 b=small" arguments name; what they leave out is the baseline's. It is a
+ * point of the space. 0, or the exit code to return. */
+int cli_candidate(const Experiment *x, int argc, char **argv, json_t **ret);
+/* The workload of that name, or the first. 0, or the exit code to return. */
+int cli_workload(const Experiment *x, const char *name, const Workload **ret);
 /* Pretty JSON on stdout and a newline; consumes v. Returns an ExitCode. */
 int cli_print_json(json_t *v);
 /* Writes everything to stdout; a closed or full stdout is EXIT_FAILED with a message. */

@@ -1,0 +1,64 @@
+#pragma once
+/* What the files of this folder share beyond cli.h. */
+#include <jansson.h>
+
+#include "base/str.h"
+#include "cli/cli.h"
+#include "cli/options.h"
+#include "footprint/footprint.h"
+#include "report/report.h"
+#include "search/search.h"
+
+extern const Command cmd_completion, cmd_man; /* for the shell and the build, not listed */
+
+/* The verb whose name stands in front of messages. */
+void cli_set_verb(const char *name);
+
+/* The store to read: of `database`, else of the configuration, else the default one; and the
+ * configuration if there is one (*ret_plan may stay NULL). *ret NULL: nothing recorded yet. 0, or
+ * the exit code to return. */
+int cli_read(const char *config, const char *database, Plan **ret_plan, Store **ret);
+
+/* "out of memory", for the end of a chain of appends; returns EXIT_FAILED. */
+int cli_oom(void);
+
+void json_pretty(json_t *v, Str *out);
+int cli_print_table(const Table *t); /* to the terminal's width */
+
+/* --- view.c: a trial for people and programs ------------------------------------------------- */
+
+json_t *trial_json(const StoreTrial *t);	     /* dream.trial/v1; NULL when out of memory */
+void params_text(json_t *params, Str *out);    /* "a=0.5 b=small" */
+void change_text(json_t *mutations, Str *out); /* "a 0.5 -> 0.55, b tiny -> small" */
+/* "mutation", "confirm: baseline", "eval": where a trial came from. */
+void origin_text(const StoreTrial *t, Str *out);
+/* The plan's experiment of that name, else NULL; `plan` may be NULL. */
+const Experiment *find_experiment(const Plan *plan, const char *name);
+
+/* --- show.c: records -------------------------------------------------------------------------- */
+
+/* How a trial ended and its fitness, as lines; the metrics as a table. */
+void outcome_text(const StoreTrial *t, Str *out);
+void metrics_text(const Measurement *measured, Str *out);
+/* The body as YAML after a line about the record, or as JSON. Returns an ExitCode. */
+int record_print(const Record *r, const json_t *body, bool json);
+/* Is `id` its number or the "id" in its body? */
+bool record_is(const Record *r, const json_t *body, const char *id);
+
+/* --- scan.c: the memory model over a space ---------------------------------------------------- */
+
+/* The memory model's verdict; FIT_UNKNOWN where the experiment has none. `fp` stands in for the
+ * experiment's own when not NULL. */
+int scan_point(const Experiment *x, const Footprint *fp, const Point *p, Fit *ret,
+	       Err *err) _must_check_;
+
+typedef struct Scan {
+	uint64_t points, allowed, fit, infeasible, unknown;
+	bool whole; /* every point was looked at */
+} Scan;
+
+/* Called for every allowed point; 0 goes on. */
+typedef int ScanFn(void *userdata, const Point *p, const Fit *fit);
+/* Walks at most `max` points (0: all). `fn` may be NULL. */
+int scan_space(const Experiment *x, const Footprint *fp, uint64_t max, ScanFn *fn, void *userdata,
+	       Scan *ret, Err *err) _must_check_;

@@ -1,0 +1,202 @@
+/* dream trials: what was measured, as a table. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "cli/internal.h"
+
+typedef struct Options {
+	const char *config, *database, *experiment, *purpose, *outcome;
+	int64_t best, limit, epoch;
+	bool json;
+} Options;
+
+/* Either a table or an array is built up, trial by trial. */
+typedef struct Listing {
+	const Options *options;
+	const Experiment *experiment; /* its objectives are columns; NULL: none */
+	bool many;		      /* experiments, so their names are a column */
+	Table *table;
+	json_t *array;
+	int64_t shown;
+} Listing;
+
+enum {
+	FIXED_COLUMNS = 9,
+	COLUMNS_MAX = 24
+};
+
+static size_t n_objectives(const Listing *l)
+{
+	size_t n = l->experiment ? l->experiment->goals.objectives.n : 0;
+	return n < COLUMNS_MAX - FIXED_COLUMNS ? n : COLUMNS_MAX - FIXED_COLUMNS;
+}
+
+static const Objective *objective(const Listing *l, size_t i)
+{
+	return (const Objective *)l->experiment->goals.objectives.items + i;
+}
+
+static int begin_table(Listing *l, TableColumn *columns)
+{
+	size_t n = 0;
+	columns[n++] = (TableColumn){"trial", ALIGN_RIGHT, false};
+	if (l->many)
+		columns[n++] = (TableColumn){"experiment", ALIGN_LEFT, false};
+	columns[n++] = (TableColumn){"gen", ALIGN_RIGHT, false};
+	columns[n++] = (TableColumn){"origin", ALIGN_LEFT, false};
+	columns[n++] = (TableColumn){"candidate", ALIGN_LEFT, false};
+	columns[n++] = (TableColumn){"parameters", ALIGN_LEFT, true};
+	columns[n++] = (TableColumn){"workload", ALIGN_LEFT, false};
+	columns[n++] = (TableColumn){"outcome", ALIGN_LEFT, false};
+	columns[n++] = (TableColumn){"fitness", ALIGN_RIGHT, false};
+	for (size_t i = 0; i < n_objectives(l); i++)
+		columns[n++] = (TableColumn){objective(l, i)->name, ALIGN_RIGHT, false};
+	return table_new(columns, n, &l->table);
+}
+
+static void metric_cell(Table *t, const Measurement *m, const char *name)
+{
+	char text[32];
+	const Metric *metric = measurement_get(m, name);
+	report_number(metric ? metric->value : (double)NAN, metric ? metric->unit : "", text);
+	table_cell(t, "%s", text);
+}
+
+static void add_row(Listing *l, const StoreTrial *t)
+{
+	_cleanup_(str_done) Str params = STR_INIT;
+	_cleanup_(str_done) Str origin = STR_INIT;
+	bool ok = t->m.outcome == OUTCOME_OK;
+	params_text(t->params, &params);
+	origin_text(t, &origin);
+	table_cell(l->table, "%lld", (long long)t->seq);
+	if (l->many)
+		table_cell(l->table, "%s", t->experiment);
+	table_cell(l->table, "%lld", (long long)t->generation);
+	table_cell(l->table, "%s", origin.s ? origin.s : "");
+	table_cell(l->table, "%s", t->spica_id);
+	table_cell(l->table, "%s", params.s ? params.s : "");
+	table_cell(l->table, "%s", t->workload ? t->workload : "-");
+	table_cell(l->table, "%s%s%s", outcome_name(t->m.outcome), *t->m.cause ? ": " : "",
+		   t->m.cause);
+	if (ok)
+		table_cell(l->table, "%.4f", t->fitness);
+	else
+		table_cell(l->table, "-");
+	for (size_t i = 0; i < n_objectives(l); i++)
+		metric_cell(l->table, &t->m, objective(l, i)->name);
+}
+
+static int add_trial(void *userdata, const StoreTrial *t)
+{
+	Listing *l = userdata;
+	const Options *o = l->options;
+	if (o->outcome && strcmp(o->outcome, outcome_name(t->m.outcome)) != 0)
+		return 0;
+	l->shown++;
+	if (l->array) {
+		json_t *v = trial_json(t);
+		if (!v || json_array_append_new(l->array, v) < 0)
+			return -ENOMEM;
+	} else {
+		add_row(l, t);
+	}
+	return o->limit > 0 && l->shown >= o->limit ? 1 : 0;
+}
+
+static int finish(Listing *l)
+{
+	if (l->array) {
+		bool failed = false;
+		json_t *o = json_object();
+		js_set(o, "schema", json_string("dream.trials/v1"), &failed);
+		js_set(o, "trials", json_incref(l->array), &failed);
+		return failed ? cli_oom() : cli_print_json(o);
+	}
+	if (l->shown == 0)
+		return cli_print("no trial matches\n");
+	return cli_print_table(l->table);
+}
+
+static int list(const Options *o, const Plan *plan, Store *store)
+{
+	TableColumn columns[COLUMNS_MAX + 1];
+	json_auto_t *array = o->json ? json_array() : NULL;
+	Err err = ERR_INIT;
+	const char *only = plan && plan->n_experiments == 1 ? plan->experiments[0].name : NULL;
+	const char *name = o->experiment ? o->experiment : only;
+	Listing l = {
+	    .options = o, .experiment = find_experiment(plan, name), .many = !name, .array = array};
+	TrialQuery q = {.experiment = o->experiment,
+			.purpose = o->purpose,
+			.epoch = o->epoch,
+			.best_first = o->best > 0,
+			.limit = o->best};
+	if (o->json ? !array : begin_table(&l, columns) < 0)
+		return cli_oom();
+	int r = store ? store_trials(store, &q, add_trial, &l, &err) : 0;
+	if (r == -ENOMEM)
+		r = cli_oom();
+	else if (r < 0)
+		r = cli_fail(EXIT_FAILED, &err);
+	else
+		r = finish(&l);
+	table_free(l.table);
+	return r;
+}
+
+static int run(const void *options, int argc, char **argv)
+{
+	const Options *o = options;
+	_cleanup_(config_freep) Plan *plan = NULL;
+	_cleanup_(store_closep) Store *store = NULL;
+	Outcome outcome;
+	(void)argc;
+	(void)argv;
+	if (o->outcome && !outcome_from_name(o->outcome, &outcome))
+		return cli_failf(EXIT_USAGE,
+				 "--outcome takes the name of an outcome, such as ok, "
+				 "start_failed or oom, not '%s'",
+				 o->outcome);
+	int r = cli_read(o->config, o->database, &plan, &store);
+	if (r)
+		return r;
+	if (!store && !o->json)
+		return cli_nothing_yet(EXIT_DONE);
+	return list(o, plan, store);
+}
+
+static const Option rows[] = {
+    {"config", 'c', "FILE", OPT_STRING, offsetof(Options, config), .complete = "file",
+     .help = "the configuration that names the store"},
+    {"database", 'd', "FILE", OPT_STRING, offsetof(Options, database), .complete = "file",
+     .help = "the store itself, instead of the configuration's"},
+    {"experiment", 'e', "NAME", OPT_STRING, offsetof(Options, experiment), .complete = "experiment",
+     .help = "only trials of this experiment"},
+    {"best", 'b', "N", OPT_INT, offsetof(Options, best), .min = 1, .max = 1e6,
+     .help = "the N best, best first; only feasible ones count"},
+    {"epoch", 0, "N", OPT_INT, offsetof(Options, epoch), .min = 1, .max = 1e9,
+     .help = "only trials of this epoch"},
+    {"purpose", 'p', "WHAT", OPT_STRING, offsetof(Options, purpose),
+     .complete = "search confirm eval",
+     .help = "only trials of the search, of confirmations, or of dream eval"},
+    {"outcome", 'o', "NAME", OPT_STRING, offsetof(Options, outcome),
+     .help = "only trials that ended so: ok, infeasible, start_failed, oom, ..."},
+    {"limit", 'n', "N", OPT_INT, offsetof(Options, limit), .min = 1, .max = 1e9,
+     .help = "stop after N trials"},
+    {"json", 'j', NULL, OPT_FLAG, offsetof(Options, json), .help = "print JSON"},
+    {0},
+};
+
+const Command cmd_trials = {
+    .name = "trials",
+    .args = "",
+    .summary = "list what was measured",
+    .about = "Lists the trials in the store, oldest first. With one experiment its objectives are "
+	     "columns. Reads the store only, so it works while a run is going on.",
+    .options = rows,
+    .options_size = sizeof(Options),
+    .run = run,
+};
