@@ -33,9 +33,8 @@ static bool is_program(const char *path)
 	return stat(path, &st) == 0 && S_ISREG(st.st_mode) && access(path, X_OK) == 0;
 }
 
-/* Looked up here, not by execvp(): that would hand a file without "#!" to a shell. Only absolute
- * entries of PATH count, since the child may run elsewhere. */
-static int find_program(const char *name, char **ret, Err *err)
+/* Looked up here, not by execvp(): that would hand a file without "#!" to a shell. */
+int proc_find_program(const char *name, char **ret, Err *err)
 {
 	if (strchr(name, '/')) {
 		*ret = strdup(name);
@@ -253,7 +252,7 @@ static int spawn_with(const ProcSpec *spec, Ends *e, Proc *p, Err *err)
 	_cleanup_free_ char *path = NULL;
 	_cleanup_free_ char **envp = NULL;
 
-	int r = find_program(spec->argv[0], &path, err);
+	int r = proc_find_program(spec->argv[0], &path, err);
 	if (r < 0)
 		return r;
 	envp = build_env(spec->env);

@@ -39,6 +39,10 @@ typedef struct Proc {
 
 #define PROC_INIT ((Proc){.pid = 0, .pidfd = -1, .in = -1, .out = -1, .err = -1})
 
+/* The path of a program: `name` itself when it has a slash (existing or not), else where PATH has
+ * it; only absolute entries count, since the child may run elsewhere. -ENOENT: nowhere. */
+int proc_find_program(const char *name, char **ret, Err *err) _must_check_;
+
 /* A program that cannot be executed is an error here (-ENOENT, -EACCES, -ENOEXEC, ...), not an exit
  * status. */
 int proc_spawn(const ProcSpec *spec, Proc *ret, Err *err) _must_check_;

@@ -49,6 +49,7 @@ const char *evaluator_gpu(const Evaluator *e);
 /* What a result of it may be called, given what services were asked to run. */
 Stage evaluator_stage(const Evaluator *e, bool all_services);
 
+/* Everything it points to is borrowed until done() is called or the run is stopped. */
 typedef struct EvalRequest {
 	const char *experiment, *spica_id;
 	const json_t *params;
@@ -62,7 +63,8 @@ typedef struct EvalRequest {
 	int64_t drift_at_us;  /* since the run began, on the run's clock */
 	int64_t timeout_us;   /* wall clock; the whole process group dies at it */
 	Lease *lease;	      /* NULL: no GPU; else inherited by the child */
-	const char *gpu_uuid; /* of the lease; for CUDA_VISIBLE_DEVICES */
+	const char *gpu_uuid; /* of the lease; for CUDA_VISIBLE_DEVICES when it is one ("GPU-...",
+				 "MIG-...") */
 } EvalRequest;
 
 typedef struct EvalRun EvalRun;
@@ -71,7 +73,7 @@ typedef struct EvalRun EvalRun;
  * zeroed by it). `err` is not NULL when the machine failed us (out of memory, no processes left):
  * then there is no measurement. */
 typedef void EvalDone(void *userdata, Measurement *m, const Err *err);
-/* A progress line of the evaluator; may be NULL. */
+/* A progress line of the evaluator; may be NULL. Must not stop the run itself. */
 typedef void EvalProgress(void *userdata, const json_t *event);
 
 int eval_start(Evaluator *e, const EvalRequest *rq, sd_event *loop, EvalDone *done,
@@ -87,3 +89,7 @@ int eval_once(Evaluator *e, const EvalRequest *rq, Measurement *ret, Err *err) _
  * fuzzed. `status` other than "pass"/"ok" becomes a typed outcome; a latency of 999.0 is a missing
  * metric; their `fitness` goes into the evidence. */
 int eval_seed_result(const json_t *result, Measurement *ret, Err *err) _must_check_;
+
+/* A result in the protocol's own form (an outcome, `metrics`) or in the seeds'. Pure; -EBADMSG with
+ * a sentence for what cannot be believed. */
+int eval_result(const json_t *result, Measurement *ret, Err *err) _must_check_;

@@ -1,0 +1,92 @@
+/* The environment of an evaluator. It is ours, since an evaluator is a program of the user's; but
+ * DREAM_* is where our own secrets may be (a store's password, a key), and which GPU it may see is
+ * decided by the lease. */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "eval/internal.h"
+
+void eval_strings_free(char **list)
+{
+	for (char **s = list; s && *s; s++)
+		free(*s);
+	free(list);
+}
+
+typedef struct EnvList {
+	char **items;
+	size_t n, size;
+	bool failed;
+} EnvList;
+
+static void add(EnvList *l, char *entry)
+{
+	if (!entry || l->n + 1 >= l->size) {
+		l->failed = true;
+		free(entry);
+		return;
+	}
+	l->items[l->n++] = entry;
+}
+
+static size_t count(char *const *list)
+{
+	size_t n = 0;
+	while (list && list[n])
+		n++;
+	return n;
+}
+
+static bool names(const char *entry, const char *name)
+{
+	size_t n = strlen(name);
+	return strncmp(entry, name, n) == 0 && entry[n] == '=';
+}
+
+static bool is_set_in(char *const *env, const char *name)
+{
+	for (; env && *env; env++)
+		if (names(*env, name))
+			return true;
+	return false;
+}
+
+static bool is_uuid(const char *gpu)
+{
+	return gpu && (strncmp(gpu, "GPU-", 4) == 0 || strncmp(gpu, "MIG-", 4) == 0);
+}
+
+/* Without a lease there is no right to a GPU: it sees none, unless the configuration says so. */
+static void add_gpu(EnvList *l, const ChildSpec *c, const EvalRequest *rq)
+{
+	if (rq->lease && is_uuid(rq->gpu_uuid))
+		add(l, str_fmt("CUDA_VISIBLE_DEVICES=%s", rq->gpu_uuid));
+	else if (!rq->lease && !is_set_in(c->env, "CUDA_VISIBLE_DEVICES"))
+		add(l, strdup("CUDA_VISIBLE_DEVICES="));
+	if (rq->lease && !is_set_in(c->env, "CUDA_DEVICE_ORDER"))
+		add(l, strdup("CUDA_DEVICE_ORDER=PCI_BUS_ID"));
+}
+
+int eval_environment(const ChildSpec *c, const EvalRequest *rq, char ***ret, Err *err)
+{
+	bool gpu_decided = rq->lease && is_uuid(rq->gpu_uuid);
+	EnvList l = {.size = count(c->env) + count(environ) + 3};
+
+	l.items = calloc(l.size, sizeof(*l.items));
+	if (!l.items)
+		return err_oom(err);
+	for (char **e = environ; e && *e; e++)
+		if (strncmp(*e, "DREAM_", 6) == 0)
+			add(&l, strndup(*e, strcspn(*e, "=")));
+	for (char **e = c->env; e && *e; e++)
+		if (!gpu_decided || !names(*e, "CUDA_VISIBLE_DEVICES"))
+			add(&l, strdup(*e));
+	add_gpu(&l, c, rq);
+	if (l.failed) {
+		eval_strings_free(l.items);
+		return err_oom(err);
+	}
+	*ret = l.items;
+	return 0;
+}

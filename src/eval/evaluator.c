@@ -1,0 +1,302 @@
+/* Which kinds of evaluators there are, how one is configured, and what all of them share. */
+#include <ctype.h>
+#include <string.h>
+
+#include "base/proc.h"
+#include "eval/internal.h"
+
+static const EvalKind *const kinds[] = {&eval_twin, &eval_command, &eval_python};
+
+/* --- Configuration --------------------------------------------------------------------------- */
+
+static const char *kind_of(const EvaluatorSpec *s)
+{
+	if (s->kind)
+		return s->kind;
+	return s->path ? "python" : s->command.n ? "command" : s->box ? "twin" : NULL;
+}
+
+static const ConfNode *place(const ConfNode *n, const char *key)
+{
+	const ConfNode *at = conf_get(n, key);
+	return at ? at : n;
+}
+
+static bool is_identifier(const char *s, bool dots)
+{
+	if (!isalpha((unsigned char)*s) && *s != '_')
+		return false;
+	for (; *s; s++)
+		if (!isalnum((unsigned char)*s) && *s != '_' && !(dots && *s == '.'))
+			return false;
+	return true;
+}
+
+static void check_env(const ConfNode *n, const json_t *env, Diags *d)
+{
+	static const char want[] = "a map of names to texts, such as {HF_HOME: /srv/models}";
+	const char *name;
+	json_t *value;
+
+	if (!env || json_is_null(env))
+		return;
+	if (!json_is_object(env)) {
+		conf_fault(place(n, "env"), d, want, "env is not a map");
+		return;
+	}
+	json_object_foreach ((json_t *)(uintptr_t)env, name, value) {
+		const ConfNode *at = place(place(n, "env"), name);
+		if (!is_identifier(name, false))
+			conf_fault(at, d, want, "'%s' is not the name of a variable", name);
+		else if (!json_is_string(value))
+			conf_fault(at, d, "quotes around it", "the variable %s is not given a text",
+				   name);
+	}
+}
+
+/* A key that another kind reads tells that something else was meant. */
+static void check_strangers(const ConfNode *n, const char *kind, Diags *d)
+{
+	static const struct {
+		const char *key, *kind;
+	} owners[] = {
+	    {"path", "python"},	       {"class", "python"},    {"init_kwargs", "python"},
+	    {"interpreter", "python"}, {"command", "command"}, {"box", "twin"},
+	};
+	for (size_t i = 0; i < sizeof(owners) / sizeof(*owners); i++)
+		if (strcmp(owners[i].kind, kind) != 0 && conf_get(n, owners[i].key))
+			conf_fault(conf_get(n, owners[i].key), d, NULL,
+				   "%s belongs to evaluators of kind %s, this one is of kind %s",
+				   owners[i].key, owners[i].kind, kind);
+}
+
+static void check_evaluator(const ConfNode *n, void *target, Diags *d)
+{
+	EvaluatorSpec *s = target;
+	const char *kind = kind_of(s);
+
+	if (!kind) {
+		conf_fault(n, d,
+			   "path (a Python file), command (a program) or box (the simulated box)",
+			   "the evaluator does not say what to run");
+		return;
+	}
+	bool python = strcmp(kind, "python") == 0, command = strcmp(kind, "command") == 0;
+	if (!python && !command && strcmp(kind, "twin") != 0) {
+		conf_fault(place(n, "kind"), d, "twin, command or python",
+			   "there is no kind of evaluator called '%s'", kind);
+		return;
+	}
+	check_strangers(n, kind, d);
+	if (python && !s->path)
+		conf_fault(n, d, "path: evaluator.py", "a python evaluator has no file");
+	if (command && (s->command.n == 0 || s->command.items[0][0] == '\0'))
+		conf_fault(place(n, "command"), d, "command: [./measure.sh]",
+			   "a command evaluator has no program");
+	if (strcmp(kind, "twin") == 0 && !s->box)
+		conf_fault(n, d, "box: boxes/rtx3060.yaml", "a twin evaluator has no box");
+	if (s->class_name && !is_identifier(s->class_name, true))
+		conf_fault(place(n, "class"), d, "the name of a class in the file",
+			   "'%s' is not the name of a Python class", s->class_name);
+	if (s->init_kwargs && !json_is_object(s->init_kwargs) && !json_is_null(s->init_kwargs))
+		conf_fault(place(n, "init_kwargs"), d, "a map of argument names to values",
+			   "init_kwargs is not a map");
+	check_env(n, s->env, d);
+}
+
+static const ConfField evaluator_fields[] = {
+    {.name = "kind",
+     .type = CONF_T_STRING,
+     .offset = offsetof(EvaluatorSpec, kind),
+     .help = "twin, command or python; when absent it follows from box, command or path"},
+    {.name = "path",
+     .type = CONF_T_STRING,
+     .offset = offsetof(EvaluatorSpec, path),
+     .help = "python: the file with the class or an evaluate() function"},
+    {.name = "class",
+     .type = CONF_T_STRING,
+     .offset = offsetof(EvaluatorSpec, class_name),
+     .help = "python: the class whose evaluate() is called; absent: the file's own evaluate()"},
+    {.name = "init_kwargs",
+     .type = CONF_T_JSON,
+     .offset = offsetof(EvaluatorSpec, init_kwargs),
+     .help = "python: what the class is constructed with"},
+    {.name = "interpreter",
+     .type = CONF_T_STRING,
+     .offset = offsetof(EvaluatorSpec, interpreter),
+     .help = "python: the interpreter, python3 when absent"},
+    {.name = "command",
+     .type = CONF_T_STRINGS,
+     .offset = offsetof(EvaluatorSpec, command),
+     .help = "command: the program and its arguments; it runs in the configuration's folder"},
+    {.name = "box",
+     .type = CONF_T_STRING,
+     .offset = offsetof(EvaluatorSpec, box),
+     .help = "twin: the file that describes the simulated box"},
+    {.name = "applies",
+     .type = CONF_T_BOOL,
+     .offset = offsetof(EvaluatorSpec, applies),
+     .help = "command, python: true when it really starts the candidate; otherwise its results "
+	     "count as observed only"},
+    {.name = "env",
+     .type = CONF_T_JSON,
+     .offset = offsetof(EvaluatorSpec, env),
+     .help = "command, python: environment variables for it"},
+    {.name = NULL},
+};
+
+const ConfTable evaluator_table = {
+    .name = "evaluator",
+    .help = "What measures a candidate",
+    .size = sizeof(EvaluatorSpec),
+    .fields = evaluator_fields,
+    .check = check_evaluator,
+};
+
+/* --- Making one ------------------------------------------------------------------------------ */
+
+void eval_missing(const ConfNode *at, DiagLevel level, Diags *d, const char *fmt, ...)
+{
+	_cleanup_(str_done) Str text = STR_INIT;
+	va_list ap;
+	va_start(ap, fmt);
+	str_addv(&text, fmt, ap);
+	va_end(ap);
+	const char *what = text.failed || !text.s ? "out of memory" : text.s;
+	if (level == DIAG_ERROR)
+		conf_fault(at, d, NULL, "%s", what);
+	else
+		conf_warn(at, d, NULL, "%s", what);
+}
+
+static const EvalKind *find_kind(const char *name)
+{
+	for (size_t i = 0; name && i < sizeof(kinds) / sizeof(*kinds); i++)
+		if (strcmp(kinds[i]->name, name) == 0)
+			return kinds[i];
+	return NULL;
+}
+
+int evaluator_new(const EvaluatorSpec *spec, const char *base_dir, const ConfNode *at,
+		  DiagLevel missing, Evaluator **ret, Diags *d, Err *err)
+{
+	size_t before = d->errors;
+	const EvalKind *kind = find_kind(kind_of(spec));
+	if (!kind)
+		return err_set(err, -EINVAL, "there is no kind of evaluator called '%s'",
+			       kind_of(spec) ? kind_of(spec) : "");
+	_cleanup_(evaluator_freep) Evaluator *e = calloc(1, sizeof(*e));
+	if (!e)
+		return err_oom(err);
+	e->kind = kind;
+	e->applies = spec->applies;
+	int r = kind->init(e, spec, base_dir, at, missing, d, err);
+	if (r < 0)
+		return r;
+	if (d->errors > before)
+		return err_set(err, -EBADMSG, "the evaluator cannot be used: %s",
+			       d->n > 0 ? d->items[d->n - 1].what : "see the messages");
+	*ret = TAKE_PTR(e);
+	return 0;
+}
+
+Evaluator *evaluator_free(Evaluator *e)
+{
+	if (e)
+		e->kind->done(e);
+	free(e);
+	return NULL;
+}
+
+const char *evaluator_kind(const Evaluator *e)
+{
+	return e->kind->name;
+}
+
+const char *evaluator_gpu(const Evaluator *e)
+{
+	return e->kind->gpu ? e->kind->gpu(e) : NULL;
+}
+
+Stage evaluator_stage(const Evaluator *e, bool all_services)
+{
+	if (e->kind->simulated)
+		return STAGE_TWIN;
+	if (!e->applies)
+		return STAGE_OBSERVED;
+	return all_services ? STAGE_COLOCATED : STAGE_ISOLATED;
+}
+
+/* --- Running --------------------------------------------------------------------------------- */
+
+int eval_start(Evaluator *e, const EvalRequest *rq, sd_event *loop, EvalDone *done,
+	       EvalProgress *progress, void *userdata, EvalRun **ret, Err *err)
+{
+	EvalRun *run = calloc(1, sizeof(*run));
+	if (!run)
+		return err_oom(err);
+	*run = (EvalRun){
+	    .loop = sd_event_ref(loop), .done = done, .progress = progress, .userdata = userdata};
+	int r = e->kind->start(e, rq, run, err);
+	if (r < 0) {
+		(void)eval_stop(run);
+		return r;
+	}
+	*ret = run;
+	return 0;
+}
+
+EvalRun *eval_stop(EvalRun *r)
+{
+	if (!r)
+		return NULL;
+	if (r->impl)
+		r->stop(r->impl);
+	sd_event_unref(r->loop);
+	free(r);
+	return NULL;
+}
+
+typedef struct Once {
+	sd_event *loop;
+	Measurement m;
+	Err err;
+	bool failed;
+} Once;
+
+static void on_once(void *userdata, Measurement *m, const Err *err)
+{
+	Once *o = userdata;
+	o->failed = err != NULL;
+	if (err)
+		o->err = *err;
+	o->m = *m;
+	*m = MEASUREMENT_INIT;
+	(void)sd_event_exit(o->loop, 0);
+}
+
+int eval_once(Evaluator *e, const EvalRequest *rq, Measurement *ret, Err *err)
+{
+	Once o = {.m = MEASUREMENT_INIT};
+	EvalRun *run = NULL;
+
+	int r = sd_event_new(&o.loop);
+	if (r < 0)
+		return err_set(err, r, "cannot make an event loop: %s", strerror(-r));
+	r = eval_start(e, rq, o.loop, on_once, NULL, &o, &run, err);
+	if (r >= 0) {
+		r = sd_event_loop(o.loop);
+		if (r < 0)
+			err_set(err, r, "the event loop failed: %s", strerror(-r));
+	}
+	(void)eval_stop(run);
+	sd_event_unref(o.loop);
+	if (r >= 0 && o.failed)
+		r = err_set(err, o.err.code, "%s", o.err.msg);
+	if (r < 0) {
+		measurement_done(&o.m);
+		return r;
+	}
+	*ret = o.m;
+	return 0;
+}
