@@ -147,35 +147,38 @@ static int fits_as(const Record *r, int64_t seq, const Hash *prev)
 	return e < 0 ? e : hash_equal(&h, &r->hash);
 }
 
-/* The record after the bad one tells which of the two, content or hash, was meddled with, and
- * whether the numbering was shifted here. */
+/* The records after a removed or inserted one fit under their old numbers. */
+static int explain_by_shift(Chain *c, const Record *next)
+{
+	for (int64_t d = 1; d <= SHIFT_MAX; d++) {
+		int later = fits_as(next, next->seq + d, &c->bad.hash);
+		int earlier = next->seq > d ? fits_as(next, next->seq - d, &c->bad.hash) : 0;
+		if (later < 0 || earlier < 0)
+			return -ENOMEM;
+		if (later || earlier)
+			return conclude(c, str_fmt("record %" PRId64 " does not follow record "
+						   "%" PRId64 ": %" PRId64 " record%s %s before "
+						   "it, and the rest numbered anew",
+						   c->bad.seq, c->bad.seq - 1, d,
+						   d == 1 ? " was" : "s were",
+						   later ? "removed" : "inserted"));
+	}
+	return 0;
+}
+
+/* The record after the bad one tells which of the two, content or hash, was meddled with. */
 static int explain_by_next(Chain *c, const Record *next)
 {
-	int64_t k = c->bad.seq;
-	int r = fits_as(next, next->seq, &c->bad.hash);
-	if (r > 0)
-		return conclude(c, str_fmt("record %" PRId64 " was changed: its content does not "
-					   "match its hash",
-					   k));
-	if (r == 0 && (r = fits_as(next, next->seq, &c->bad_computed)) > 0)
-		return conclude(c,
-				str_fmt("record %" PRId64 " was changed: its hash does not match "
-					"its content",
-					k));
-	for (int64_t d = 1; r == 0 && d <= SHIFT_MAX; d++) {
-		if ((r = fits_as(next, next->seq + d, &c->bad.hash)) > 0)
-			return conclude(c, str_fmt("record %" PRId64 " does not follow record "
-						   "%" PRId64 ": %" PRId64 " record%s before it "
-						   "removed and the rest numbered anew",
-						   k, k - 1, d, d == 1 ? " was" : "s were"));
-		if (r == 0 && next->seq - d > 0 &&
-		    (r = fits_as(next, next->seq - d, &c->bad.hash)) > 0)
-			return conclude(c, str_fmt("record %" PRId64 " does not follow record "
-						   "%" PRId64 ": %" PRId64 " record%s inserted "
-						   "before it and the rest numbered anew",
-						   k, k - 1, d, d == 1 ? " was" : "s were"));
-	}
-	return r;
+	int content = fits_as(next, next->seq, &c->bad.hash);
+	int hash = fits_as(next, next->seq, &c->bad_computed);
+	if (content < 0 || hash < 0)
+		return -ENOMEM;
+	if (content || hash)
+		return conclude(c, str_fmt("record %" PRId64 " was changed: its %s does not match "
+					   "its %s",
+					   c->bad.seq, content ? "content" : "hash",
+					   content ? "hash" : "content"));
+	return explain_by_shift(c, next);
 }
 
 /* Was `p` what the bad record followed when it was written? */
