@@ -164,7 +164,7 @@ static bool read_limits(const ConfNode *map, const char *name, double *min, doub
 
 static int read_bound(const ConfNode *map, const ConfNode *key, Dim *dim, Diags *d)
 {
-	double min = -INFINITY, max = INFINITY;
+	double min = -HUGE_VAL, max = HUGE_VAL;
 	if (!read_limits(map, dim->name, &min, &max, d) || dim->n == 0)
 		return 0;
 	if (!dim->numbers) {

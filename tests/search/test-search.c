@@ -357,7 +357,7 @@ TEST(only_what_is_pending_can_be_told_and_only_once)
 	SearchTell t = {.number = 0, .outcome = OUTCOME_OK, .fitness = 0.5};
 	CHECK_ERR(search_tell(search, &t, &err), ENOENT);
 	CHECK_INT(search_ask(search, &a, NULL), 1);
-	t.fitness = NAN;
+	t.fitness = (double)NAN;
 	CHECK_ERR(search_tell(search, &t, &err), EINVAL);
 	t.fitness = 0.5;
 	t.se = -1;
