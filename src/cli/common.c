@@ -78,60 +78,33 @@ static char *user_config(void)
 	return home && *home ? path_join(home, ".config/dream/dream.yaml") : NULL;
 }
 
-/* The first place that has a configuration, or NULL. New string. */
-static char *find_config(const char *user)
+/* The first place that has a configuration, or NULL; `user` is one of them. */
+static const char *find_config(const char *user)
 {
 	const char *const places[] = {"dream.yaml", user, SYSTEM_CONFIG};
 	for (size_t i = 0; i < sizeof(places) / sizeof(*places); i++)
 		if (places[i] && access(places[i], F_OK) == 0)
-			return str_fmt("%s", places[i]);
+			return places[i];
 	return NULL;
 }
 
 static bool has_config(void)
 {
-	_cleanup_free_ char *user = user_config(), *found = find_config(user);
-	return found != NULL;
+	_cleanup_free_ char *user = user_config();
+	return find_config(user);
 }
 
 int cli_config_path(const char *given, char **ret)
 {
 	_cleanup_free_ char *user = user_config();
-	*ret = given ? str_fmt("%s", given) : find_config(user);
-	if (*ret)
-		return 0;
-	return cli_failf(EXIT_USAGE,
-			 "there is no configuration: no ./dream.yaml, %s or " SYSTEM_CONFIG
-			 "; name one with --config FILE",
-			 user ? user : "~/.config/dream/dream.yaml");
-}
-
-int cli_plan(const char *path, DiagLevel missing, Plan **ret)
-{
-	return load(path, missing, true, ret);
-}
-
-int cli_open(const char *given, Plan **ret)
-{
-	_cleanup_free_ char *path = NULL;
-	int r = cli_config_path(given, &path);
-	return r ? r : load(path, DIAG_WARNING, false, ret);
-}
-
-int cli_read(const char *config, const char *database, Plan **ret_plan, Store **ret)
-{
-	_cleanup_free_ char *path = NULL;
-	_cleanup_(config_freep) Plan *plan = NULL;
-	int r = 0;
-	if (config || (!database && has_config()))
-		r = cli_open(config, &plan);
-	if (r == 0 && database)
-		r = cli_open_store(database, STORE_READ, ret);
-	else if (r == 0)
-		r = cli_store(plan, STORE_READ, ret);
-	if (r == 0)
-		*ret_plan = TAKE_PTR(plan);
-	return r;
+	const char *path = given ? given : find_config(user);
+	if (!path)
+		return cli_failf(EXIT_USAGE,
+				 "there is no configuration: no ./dream.yaml, %s or " SYSTEM_CONFIG
+				 "; name one with --config FILE",
+				 user ? user : "~/.config/dream/dream.yaml");
+	*ret = str_fmt("%s", path);
+	return *ret ? 0 : cli_oom();
 }
 
 int cli_store_path(const Plan *plan, char **ret)
