@@ -140,8 +140,10 @@ static json_t *field_schema(const ConfField *f, bool *failed)
 		*failed = true;
 		return NULL;
 	}
-	if (f->help)
-		js_set(o, "description", json_string(f->help), failed);
+	bool one = f->type == CONF_T_OBJECT || f->type == CONF_T_OPTIONAL;
+	const char *help = f->help || !one ? f->help : f->table->help;
+	if (help)
+		js_set(o, "description", json_string(help), failed);
 	set_value(f, o, failed);
 	set_default(f, o, failed);
 	return o;
