@@ -16,6 +16,8 @@ void confirm_done(Turn *t)
 	t->compare = compare_free(t->compare);
 	free(t->confirm_seqs);
 	t->confirm_seqs = NULL;
+	free(t->workload_names);
+	t->workload_names = NULL;
 	free(t->finalists);
 	t->finalists = NULL;
 	t->n_finalists = t->finalist = t->step = 0;
@@ -105,18 +107,34 @@ static int load_step(void *userdata, const StoreTrial *trial)
 	return r < 0 ? err_oom(l->err) : 0;
 }
 
+static int name_workloads(Turn *t, Err *err)
+{
+	const Workload *w = t->x->workloads.items;
+	if (t->workload_names)
+		return 0;
+	t->workload_names = calloc(t->x->workloads.n + 1, sizeof(*t->workload_names));
+	for (size_t i = 0; t->workload_names && i < t->x->workloads.n; i++)
+		t->workload_names[i] = w[i].name;
+	return t->workload_names ? 0 : err_oom(err);
+}
+
 static int begin_finalist(Turn *t, Err *err)
 {
 	const Experiment *x = t->x;
 	const ConfirmConfig *c = &x->confirm;
 	t->compare = compare_free(t->compare);
 	free(t->confirm_seqs);
+	t->confirm_seqs = NULL;
 	t->step = 0;
+	int r = name_workloads(t, err);
+	if (r < 0)
+		return r;
 	CompareSpec spec = {
 	    .space = x->space,
 	    .baseline = x->baseline_point,
 	    .candidate = t->finalists[t->finalist].point,
 	    .n_workloads = x->workloads.n,
+	    .workload_names = t->workload_names,
 	    .pairs = (uint32_t)c->pairs,
 	    .min_pairs = (uint32_t)c->min_pairs,
 	    /* The chance of a false winner is shared among the finalists that may be tried. */
@@ -124,7 +142,7 @@ static int begin_finalist(Turn *t, Err *err)
 	    .ablation = c->ablation,
 	    .seed = turn_seed(t, "confirm", t->finalist),
 	};
-	int r = compare_new(&spec, &t->compare, err);
+	r = compare_new(&spec, &t->compare, err);
 	if (r < 0)
 		return r;
 	t->confirm_seqs = calloc(compare_steps(t->compare) + 1, sizeof(*t->confirm_seqs));

@@ -168,6 +168,7 @@ struct Turn {
 	Finalist *finalists;
 	size_t n_finalists, finalist;
 	Compare *compare;
+	const char **workload_names;
 	size_t step;
 	int64_t *confirm_seqs; /* one a step; 0: not measured */
 
