@@ -235,7 +235,7 @@ TEST(a_missing_key_is_named_at_the_place_of_its_map)
 		    "number from 1 to 100");
 	check_fault("limits: {tries: }", "1:17: error: the required key 'tries' has no value in "
 					 "limits; expected a whole number from 1 to 100");
-	check_fault("named: {a: }", "1:11: error: the required key 'tries' is missing in limits; "
+	check_fault("named: {a: }", "1:12: error: the required key 'tries' is missing in limits; "
 				    "expected a whole number from 1 to 100");
 }
 
