@@ -321,21 +321,21 @@ const ConfTable workload_table = {
 /* A voice assistant: some context in, a short answer out, and a spoken sentence for each. */
 static const Stream steady_llm = {
     .arrivals = ARRIVALS_POISSON,
-    .rate = 1.5,
+    .rate = 0.7,
     .cv = 1,
     .requests = 150,
     .warmup = 10,
-    .prompt = {.median = 400, .sigma = 0.5, .min = 16, .max = 1536},
-    .output = {.median = 32, .sigma = 0.5, .min = 4, .max = 256},
-    .limit_us = 3000000,
+    .prompt = {.median = 100, .sigma = 0.4, .min = 16, .max = 1024},
+    .output = {.median = 16, .sigma = 0.4, .min = 4, .max = 128},
+    .limit_us = 2000000,
 };
 static const Stream steady_stt = {
     .arrivals = ARRIVALS_POISSON,
-    .rate = 1.5,
+    .rate = 0.7,
     .cv = 1,
     .requests = 150,
     .warmup = 5,
-    .clip_ms = {.median = 3000, .sigma = 0.4, .min = 500, .max = 30000},
+    .clip_ms = {.median = 3000, .sigma = 0.3, .min = 500, .max = 30000},
     .limit_us = 1000000,
 };
 

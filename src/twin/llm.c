@@ -375,6 +375,12 @@ static int refuse(Llm *l, const Request *rq)
 	return load_refused(l->load, &l->host->sim, rq);
 }
 
+size_t llm_queued(const void *llm)
+{
+	const Llm *l = llm;
+	return l->n_running + l->n_waiting;
+}
+
 int llm_send(Sim *s, void *to, const Request *rq)
 {
 	(void)s;

@@ -48,6 +48,9 @@ void llm_done(Llm *l);
 /* Drops all requests. */
 void llm_clear(Llm *l);
 
+/* How many requests are in it. */
+size_t llm_queued(const void *llm);
+
 LoadSend llm_send; /* `to` is the Llm */
 WorkDone llm_work_done;
 

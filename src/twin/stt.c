@@ -112,6 +112,12 @@ static int room(Stt *t)
 	return 0;
 }
 
+size_t stt_queued(const void *stt)
+{
+	const Stt *t = stt;
+	return t->n;
+}
+
 int stt_send(Sim *s, void *to, const Request *rq)
 {
 	Stt *t = to;

@@ -18,6 +18,9 @@ int stt_start(Stt *t);
 void stt_done(Stt *t);
 void stt_clear(Stt *t);
 
+/* How many requests are in it. */
+size_t stt_queued(const void *stt);
+
 LoadSend stt_send; /* `to` is the Stt */
 WorkDone stt_work_done;
 

@@ -13,15 +13,16 @@
 
 enum {
 	SERVICES_MAX = 32,
-	LEVEL_REQUESTS_MIN = 40, /* measured at one level of the capacity search */
-	LEVEL_REQUESTS_EACH = 4, /* and for each user of it */
+	LEVEL_REQUESTS_MIN = 100, /* measured at one level of the capacity search */
+	LEVEL_REQUESTS_EACH = 6,  /* and for each user of it */
 };
 
-/* The services of one kind share its load in turn. */
+/* The services of one kind share its load: a request goes to the one with the fewest. */
 typedef struct Pool {
 	void *members[SERVICES_MAX]; /* borrowed */
-	size_t n, next;
+	size_t n;
 	LoadSend *send;
+	size_t (*queued)(const void *member);
 } Pool;
 
 typedef struct Trial {
@@ -41,9 +42,11 @@ typedef struct Trial {
 static int pool_send(Sim *s, void *to, const Request *rq)
 {
 	Pool *p = to;
-	void *member = p->members[p->next];
-	p->next = (p->next + 1) % p->n;
-	return p->send(s, member, rq);
+	size_t best = 0;
+	for (size_t i = 1; i < p->n; i++)
+		if (p->queued(p->members[i]) < p->queued(p->members[best]))
+			best = i;
+	return p->send(s, p->members[best], rq);
 }
 
 /* --- Start ----------------------------------------------------------------------------------- */
@@ -183,7 +186,6 @@ static int run_load(Trial *tr, Load *llm, Load *stt, int64_t unfinished)
 static int make_load(Trial *tr, const Stream *stream, bool speech, uint64_t phase, Load *ret)
 {
 	Pool *p = speech ? &tr->stt : &tr->llm;
-	p->next = 0;
 	return load_init(ret, stream, speech, tr->t->seed ^ phase << 32, pool_send, p);
 }
 
@@ -398,8 +400,8 @@ static Trial *trial_new(const TwinTrial *t, Measurement *m)
 	if (!tr)
 		return NULL;
 	tr->t = t;
-	tr->llm.send = llm_send;
-	tr->stt.send = stt_send;
+	tr->llm = (Pool){.send = llm_send, .queued = llm_queued};
+	tr->stt = (Pool){.send = stt_send, .queued = stt_queued};
 	tr->host = (Host){.box = t->box, .m = m};
 	tr->host.sim.gpu.total_bytes = t->box->gpu.total_bytes;
 	tr->host.sim.switch_cost = t->box->gpu.switch_cost;
