@@ -83,6 +83,9 @@ int cli_plan(const char *path, DiagLevel missing, Plan **ret);
 /* The configuration's file when --config was not given: ./dream.yaml, else
  * $XDG_CONFIG_HOME/dream/dream.yaml, else /etc/dream/dream.yaml. 0, or the exit code to return. */
 int cli_config_path(const char *given, char **ret);
+/* The configuration that a command line means: --config, else a first argument that is no
+ * PARAM=VALUE, which is taken away; else NULL. */
+const char *cli_take_config(const char *given, int *argc, char ***argv);
 /* cli_config_path() and the plan in it, for verbs that only read: mistakes are printed, warnings
  * are left to `dream check`. 0, or the exit code to return. */
 int cli_open(const char *given, Plan **ret);

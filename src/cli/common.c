@@ -107,6 +107,41 @@ int cli_config_path(const char *given, char **ret)
 	return *ret ? 0 : cli_oom();
 }
 
+const char *cli_take_config(const char *given, int *argc, char ***argv)
+{
+	if (given || *argc == 0 || strchr((*argv)[0], '='))
+		return given;
+	(*argc)--;
+	return *(*argv)++;
+}
+
+int cli_plan(const char *path, DiagLevel missing, Plan **ret)
+{
+	return load(path, missing, true, ret);
+}
+
+int cli_open(const char *given, Plan **ret)
+{
+	_cleanup_free_ char *path = NULL;
+	int r = cli_config_path(given, &path);
+	return r ? r : load(path, DIAG_WARNING, false, ret);
+}
+
+int cli_read(const char *config, const char *database, Plan **ret_plan, Store **ret)
+{
+	_cleanup_(config_freep) Plan *plan = NULL;
+	int r = 0;
+	if (config || (!database && has_config()))
+		r = cli_open(config, &plan);
+	if (r == 0 && database)
+		r = cli_open_store(database, STORE_READ, ret);
+	else if (r == 0)
+		r = cli_store(plan, STORE_READ, ret);
+	if (r == 0)
+		*ret_plan = TAKE_PTR(plan);
+	return r;
+}
+
 int cli_store_path(const Plan *plan, char **ret)
 {
 	_cleanup_free_ char *dir = NULL;

@@ -180,7 +180,7 @@ static int run(const void *options, int argc, char **argv)
 {
 	_cleanup_(config_freep) Plan *plan = NULL;
 	Session s = {.options = options, .trial = {.m = MEASUREMENT_INIT}};
-	int r = cli_open(s.options->config, &plan);
+	int r = cli_open(cli_take_config(s.options->config, &argc, &argv), &plan);
 	if (r == 0)
 		r = cli_experiment(plan, s.options->experiment, &s.x);
 	if (r)
@@ -214,7 +214,7 @@ static const Option rows[] = {
 
 const Command cmd_eval = {
     .name = "eval",
-    .args = "[PARAM=VALUE...]",
+    .args = "[CONFIG] [PARAM=VALUE...]",
     .summary = "measure one candidate once",
     .about =
 	"Runs the experiment's evaluator on one candidate and prints what it measured. "

@@ -210,7 +210,7 @@ static void counts_text(const Prediction *w, const Scan *scan, Str *out)
 	for (size_t i = 0; i < w->reasons.n; i++) {
 		size_t before = out->len;
 		str_addf(out, "%s[%zu] ", i ? "" : "\n", i + 1);
-		text_wrap(w->reasons.text[i], out->len - before, 5, 80, out);
+		text_wrap(w->reasons.text[i], out->len - before, 4, 80, out);
 	}
 }
 
@@ -309,7 +309,7 @@ static int run(const void *options, int argc, char **argv)
 	Calibration c = {0};
 	Prediction w = {.options = o};
 	Err err = ERR_INIT;
-	int r = cli_open(o->config, &plan);
+	int r = cli_open(cli_take_config(o->config, &argc, &argv), &plan);
 	if (r == 0)
 		r = cli_experiment(plan, o->experiment, &w.x);
 	if (r == 0)
@@ -350,7 +350,7 @@ static const Option rows[] = {
 
 const Command cmd_predict = {
     .name = "predict",
-    .args = "[PARAM=VALUE...]",
+    .args = "[CONFIG] [PARAM=VALUE...]",
     .summary = "say which candidates fit on the GPU, and why not",
     .about =
 	"Asks the memory model about every candidate of an experiment, without starting "

@@ -231,7 +231,7 @@ static int run(const void *options, int argc, char **argv)
 	const Workload *w = NULL;
 	const Options *o = options;
 	Sample s = {.options = o};
-	int r = cli_open(o->config, &plan);
+	int r = cli_open(cli_take_config(o->config, &argc, &argv), &plan);
 	if (r == 0)
 		r = cli_experiment(plan, o->experiment, &s.x);
 	if (r == 0)
@@ -269,7 +269,7 @@ static const Option rows[] = {
 
 const Command cmd_twin = {
     .name = "twin",
-    .args = "[PARAM=VALUE...]",
+    .args = "[CONFIG] [PARAM=VALUE...]",
     .summary = "try one configuration on the simulated box many times",
     .about =
 	"Simulates one candidate of an experiment again and again, in virtual time, and prints "

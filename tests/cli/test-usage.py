@@ -1,0 +1,93 @@
+#!/usr/bin/python3
+"""Mistakes on the command line: one sentence on standard error that names what is accepted, exit status 2, nothing on
+standard output."""
+from tap import Home, dream, run_cases
+
+MISTAKES = {
+    ("frobnicate",): "there is no verb 'frobnicate'; 'dream --help' lists them",
+    ("trails",): "there is no verb 'trails'; did you mean 'trials'?",
+    ("--frob",): "there is no option --frob before the verb; only --help and --version stand alone",
+    ("trials", "--bset", "3"): "there is no option --bset; did you mean --best?",
+    ("trials", "--zzz"): "there is no option --zzz; see 'dream trials --help'",
+    ("trials", "-Z"): "there is no option -Z; see 'dream trials --help'",
+    ("trials", "--best"): "--best needs a value: N",
+    ("trials", "-b", "many"): "--best takes a whole number from 1 to 1000000, not 'many'",
+    ("trials", "-b", "0"): "--best takes a whole number from 1 to 1000000, not '0'",
+    ("trials", "-b", "99999999999999999999999"):
+        "--best takes a whole number from 1 to 1000000, not '99999999999999999999999'",
+    ("trials", "--json=yes"): "--json takes no value",
+    ("trials", "--purpose", "fun"): "--purpose takes one of: search confirm eval; not 'fun'",
+    ("trials", "--outcome", "fine"):
+        "--outcome takes the name of an outcome, such as ok, start_failed or oom, not 'fine'",
+    ("trials", "extra"): "too many arguments: it takes no arguments",
+    ("show",): "something is missing: it takes ID",
+    ("plot", "pie", "-o", "x.svg"): "it draws fitness-evolution, pareto or trials, not 'pie'",
+    ("plot", "pareto"): "name the file to write with --output FILE (.svg, .png or .pdf)",
+    ("lineage", "burn"): "it takes show, verify, head or export, not 'burn'",
+    ("promotions", "burn"): "it takes 'list' or 'show [ID]', not 'burn'",
+    ("eval", "--seed", "-1"): "--seed takes a whole number from 0 to 18446744073709551615, not '-1'",
+    ("eval", "--timeout", "soon"):
+        "--timeout takes a duration such as 90, 90s, 5min or 2h (a bare number is seconds), not 'soon'",
+    ("predict", "--only", "maybe"): "--only takes one of: fits infeasible unknown; not 'maybe'",
+    ("check", "a.yaml", "-c", "b.yaml"): "the configuration is named twice: b.yaml and a.yaml",
+    ("completion", "csh"): "it knows bash, zsh and fish, not 'csh'",
+}
+
+
+def every_mistake_is_one_sentence_that_says_what_is_accepted():
+    for args, sentence in MISTAKES.items():
+        done = dream(*args)
+        known_verb = not args[0].startswith("-") and "no verb" not in sentence
+        prefix = f"dream {args[0]}: " if known_verb else "dream: "
+        assert done.code == 2 and done.out == "" and done.err == prefix + sentence + "\n", (args, done)
+
+
+def no_verb_at_all_is_a_mistake_that_shows_the_verbs():
+    done = dream()
+    assert done.code == 2 and done.out == "" and "Verbs:" in done.err, done
+
+
+def a_missing_configuration_names_the_places_that_were_looked_at():
+    with Home() as home:
+        done = home.dream("predict")
+        assert done.code == 2 and str(home.path / "config/dream/dream.yaml") in done.err, done
+        assert "./dream.yaml" in done.err and "/etc/dream/dream.yaml" in done.err, done
+
+
+def a_broken_configuration_is_reported_with_its_place():
+    with Home() as home:
+        (home.path / "dream.yaml").write_text("version: 1\nexperimints: []\n")
+        for verb in [["check"], ["predict"], ["eval"], ["twin"], ["run"]]:
+            done = home.dream(*verb)
+            assert done.code == 2 and done.out == "" and "dream.yaml:2:1" in done.err, (verb, done)
+
+
+def reading_an_absent_store_says_so():
+    with Home() as home:
+        for args in [["trials"], ["promotions"], ["promotions", "show"], ["show", "1"], ["lineage", "head"],
+                     ["lineage", "verify"], ["lineage", "show", "1"], ["lineage", "export", "x"]]:
+            done = home.dream(*args)
+            assert "nothing has been recorded yet; run 'dream run'" in done.err, (args, done)
+            assert done.out == "", (args, done)
+            assert done.code == (0 if args in (["trials"], ["promotions"]) else 1), (args, done)
+        assert home.json("trials") == {"schema": "dream.trials/v1", "trials": []}
+        assert home.json("promotions") == {"schema": "dream.promotions/v1", "promotions": []}
+        assert not (home.path / "state").exists(), "reading made a folder"
+
+
+def a_full_disk_under_standard_output_is_a_failure():
+    import subprocess
+    from tap import DREAM
+    with open("/dev/full", "w") as full:
+        p = subprocess.run([DREAM, "--help"], stdout=full, stderr=subprocess.PIPE, text=True)
+    assert p.returncode == 1 and "cannot write to standard output: No space left on device" in p.stderr, p
+
+
+run_cases([
+    every_mistake_is_one_sentence_that_says_what_is_accepted,
+    no_verb_at_all_is_a_mistake_that_shows_the_verbs,
+    a_missing_configuration_names_the_places_that_were_looked_at,
+    a_broken_configuration_is_reported_with_its_place,
+    reading_an_absent_store_says_so,
+    a_full_disk_under_standard_output_is_a_failure,
+])
