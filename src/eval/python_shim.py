@@ -65,7 +65,8 @@ def plain(value):
     raise TypeError(f"a {type(value).__name__} is not a value that a result can hold")
 
 
-def not_finite(value, name="the result"):
+def not_finite(value, name=""):
+    """Where a number is not one, as "metrics.stt_latency_ms is nan"."""
     if hasattr(value, "item") and not isinstance(value, (dict, list, tuple)):
         value = value.item()
     if isinstance(value, float) and not math.isfinite(value):
@@ -73,7 +74,7 @@ def not_finite(value, name="the result"):
     members = value.items() if isinstance(value, dict) else \
         enumerate(value) if isinstance(value, (list, tuple)) else ()
     for key, member in members:
-        found = not_finite(member, f"{name}'s {key}")
+        found = not_finite(member, f"{name}.{key}" if name else str(key))
         if found:
             return found
     return None
@@ -89,7 +90,7 @@ def checked(result):
                        f"evaluate() returned a {type(result).__name__}, not a dict of results")
     found = not_finite(result)
     if found:
-        return failure("measure_failed", f"{found}: not a number that was measured")
+        return failure("measure_failed", f"evaluate() returned no number: {found}")
     return result
 
 
@@ -101,7 +102,7 @@ def raised(error):
     oom = isinstance(error, MemoryError) or name == "OutOfMemoryError" \
         or "CUDA out of memory" in str(error)
     said = f"{name}: {error}" if str(error) else name
-    where = traceback.extract_tb(error.__traceback__)
+    where = [f for f in traceback.extract_tb(error.__traceback__) if f.filename != "<string>"]
     at = f" (line {where[-1].lineno} of {os.path.basename(where[-1].filename)})" if where else ""
     return failure("oom" if oom else "measure_failed", f"the evaluator raised {said[:600]}{at}",
                    traceback=text[-4000:])
