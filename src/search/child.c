@@ -3,8 +3,8 @@
 #include "search/child.h"
 
 enum {
-	CHILD_TRIES = 24,
-	CHILD_TRIES_PER_STEP = 6, /* after so many in vain one more parameter is changed */
+	CHILD_TRIES = 12,
+	CHILD_TRIES_PER_STEP = 3, /* after so many in vain one more parameter is changed */
 };
 
 /* A level near `level` of an ordered parameter: mostly a neighbour, now and then 2, 4, 8, ... away,
@@ -82,8 +82,8 @@ bool child_make(Search *s, const uint32_t *parents, uint32_t n, Rng *r, Plan *re
 			cross(s, r, &p, &with);
 			settle(s, r, &p);
 		}
-		uint32_t changes =
-		    t / CHILD_TRIES_PER_STEP + (crossed ? (uint32_t)rng_below(r, 2) : 1);
+		uint32_t changes = t / CHILD_TRIES_PER_STEP;
+		changes += crossed ? (uint32_t)rng_below(r, 2) : 1;
 		while (rng_below(r, 4) == 0)
 			changes++;
 		for (uint32_t i = 0; i < changes; i++) {

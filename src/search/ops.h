@@ -7,6 +7,7 @@
 
 enum {
 	SEARCH_CANDIDATES_MAX = 1000000, /* max_candidates */
+	SEARCH_SURVIVORS_MAX = 1000,
 	SEARCH_VOID_RETRIES = 2, /* a candidate whose trial was void is asked so often again */
 	SEARCH_REST_MAX = 1024,	 /* unknown candidates that one walk through the space keeps */
 };

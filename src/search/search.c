@@ -18,8 +18,9 @@ static int check_spec(const SearchSpec *spec, Err *err)
 		return err_set(err, -EINVAL, "a search needs at least one generation");
 	if (spec->tournament_size < 1)
 		return err_set(err, -EINVAL, "a tournament needs at least one candidate");
-	if (spec->survivors < 1)
-		return err_set(err, -EINVAL, "at least one candidate has to survive a generation");
+	if (spec->survivors < 1 || spec->survivors > SEARCH_SURVIVORS_MAX)
+		return err_set(err, -EINVAL, "1 to %d candidates can survive a generation, not %u",
+			       SEARCH_SURVIVORS_MAX, spec->survivors);
 	if (spec->elitism > spec->survivors)
 		return err_set(err, -EINVAL,
 			       "%u candidates cannot be kept by elitism when %u survive",
@@ -276,11 +277,9 @@ uint32_t search_generation(const Search *s)
 
 size_t search_survivors(const Search *s, Point *ret, size_t max)
 {
-	uint32_t found[64];
+	uint32_t found[SEARCH_SURVIVORS_MAX];
 	if (max > s->spec.survivors)
 		max = s->spec.survivors;
-	if (max > sizeof(found) / sizeof(found[0]))
-		max = sizeof(found) / sizeof(found[0]);
 	size_t n = s->ops->survivors(s, found, max);
 	for (size_t i = 0; i < n; i++)
 		pool_point(&s->pool, found[i], &ret[i]);
@@ -299,5 +298,7 @@ uint64_t search_remaining(const Search *s)
 		unknown = UINT64_MAX;
 	if (s->rest.walks && s->rest.complete && s->rest.n < unknown)
 		unknown = s->rest.n;
+	if (s->spec.noise > 0 && unknown < UINT64_MAX - s->spec.max_generations)
+		unknown += s->spec.max_generations; /* repeats, one a generation */
 	return under_way + chosen + (later < unknown ? later : unknown);
 }

@@ -48,13 +48,16 @@ typedef struct SearchSpec {
 	const char *strategy; /* "rzero", "random", "grid" */
 	const Space *space;   /* borrowed, outlives the Search */
 	uint64_t seed;
-	const Point *baseline;	  /* NULL: none; else always in the initial population */
+	/* NULL: none; else always in the initial population, even where it is predicted not to run:
+	 * production says that it does. -EINVAL when the space does not allow it. */
+	const Point *baseline;
 	SearchFeasible *feasible; /* NULL: everything is; called for allowed points only */
 	void *feasible_userdata;
 	const SearchKnown *known; /* copied */
 	size_t n_known;
 	/* The seeds' knobs. */
-	uint32_t max_candidates; /* in one generation; also the initial population */
+	uint32_t max_candidates; /* in one generation; also the initial population. For strategies
+				    without generations of their own: asks that count as one */
 	uint32_t max_generations;
 	uint32_t tournament_size, survivors, elitism, fresh_inject;
 	uint32_t patience_gens; /* generations without a better best before it stops; 0: never */
@@ -98,12 +101,18 @@ DEFINE_CLEANUP(Search *, search_free)
 /* 1: *ret is filled and pending; 0: nothing until pending ones are told, or ever again when
  * search_stopped() is not SEARCH_RUNNING. Negative: out of memory. */
 int search_ask(Search *s, SearchAsk *ret, Err *err) _must_check_;
-/* Any order. -ENOENT: not pending (never asked, or told before). */
+/* Any order. -ENOENT: not pending (never asked, or told before); -EINVAL: a fitness or error that
+ * is not finite. Told void (outcome_is_void()), a candidate is asked again under a new number,
+ * twice at most; after that nothing is known of it and it takes no further part. A void repeat is
+ * dropped. */
 int search_tell(Search *s, const SearchTell *t, Err *err) _must_check_;
 
+/* Decided by the search_ask() that returns 0. */
 SearchStop search_stopped(const Search *s);
 uint32_t search_generation(const Search *s);
-/* The survivors of the last finished generation, best first; at most `max` points. */
+/* The survivors of the last finished generation (without generations: the best so far), best first;
+ * at most `max` and at most spec.survivors points. A generation is finished when search_ask() was
+ * called after its last tell. */
 size_t search_survivors(const Search *s, Point *ret, size_t max);
 /* How many asks at most are still to come, pending ones included: for progress. */
 uint64_t search_remaining(const Search *s);

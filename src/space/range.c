@@ -10,7 +10,7 @@
 #include "space/internal.h"
 
 enum {
-	DECIMALS_MAX = 300,
+	DECIMALS_MAX = 340, /* the smallest double has 324 */
 };
 
 #define RANGE_INTEGER_MAX 9007199254740992.0 /* 2^53: beyond it doubles skip integers */
@@ -149,9 +149,19 @@ static int fill_steps(const Range *r, Dim *dim, Diags *d)
 			   step, r->min, r->max);
 		return 0;
 	}
+	double last = 0;
 	int e = 0;
-	for (double i = 0; i <= whole && e >= 0; i++)
-		e = push_number(r, dim, round_to(r->min + i * step, r->decimals));
+	for (double i = 0; i <= whole && e >= 0; i++) {
+		double v = round_to(r->min + i * step, r->decimals);
+		if (i > 0 && v <= last) {
+			conf_fault(r->at, d, "a larger step",
+				   "numbers near %.15g have no steps as small as %.15g", r->max,
+				   step);
+			return 0;
+		}
+		e = push_number(r, dim, v);
+		last = v;
+	}
 	return e;
 }
 

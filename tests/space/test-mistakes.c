@@ -56,6 +56,8 @@ TEST(broken_ranges)
 	param("{min: 1, max: 8, log: true, step: 2}", "a logarithmic range has no constant step");
 	param("{min: 1, max: 8, log: 3}", "log is not a truth value");
 	param("{min: 1, max: 8.5, type: int}", "has a bound or step that is not whole");
+	param("{min: 10000000000000000.0, max: 10000000000000004.0, step: 0.5}",
+	      "have no steps as small as 0.5; a larger step");
 	param("{min: 1, max: 1000000}", "the range has 1000000 levels, at most 100000");
 	param("{min: 1, max: 9223372036854775807}", "the range is too far out");
 }
