@@ -194,6 +194,18 @@ static int finish_workloads(Experiment *x)
 	return 0;
 }
 
+/* Its own table had nothing to say? */
+static int evaluator_is_clean(const ConfNode *n, bool *ret)
+{
+	_cleanup_(diags_done) Diags d = DIAGS_INIT;
+	EvaluatorSpec spec = {0};
+	int r = conf_fill(&evaluator_table, n, &spec, &d);
+
+	conf_done(&evaluator_table, &spec);
+	*ret = d.errors == 0;
+	return r;
+}
+
 /* Asks the evaluator itself whether it could be made. What a disabled experiment names may be on
  * another machine. */
 static int finish_evaluator(Experiment *x, const ConfNode *at, const char *dir, DiagLevel missing,
@@ -202,15 +214,18 @@ static int finish_evaluator(Experiment *x, const ConfNode *at, const char *dir, 
 	_cleanup_(evaluator_freep) Evaluator *e = NULL;
 
 	x->evaluator_at = place(at, "evaluator");
-	if (!x->enabled || !given(at, "evaluator") || conf_kind(x->evaluator_at) != CONF_MAP)
+	if (!x->enabled || !given(at, "evaluator"))
 		return 0;
+	bool clean;
+	Err why = ERR_INIT;
+	int r = evaluator_is_clean(x->evaluator_at, &clean);
+	if (r < 0 || !clean)
+		return r < 0 ? err_oom(err) : 0;
 	size_t before = d->n;
-	int r = evaluator_new(&x->evaluator, dir, x->evaluator_at, missing, &e, d, err);
-	if (r == -ENOMEM)
-		return r;
-	if (r < 0 && d->n == before)
-		conf_fault(x->evaluator_at, d, NULL, "%s", err ? err->msg : "no such evaluator");
-	return 0;
+	r = evaluator_new(&x->evaluator, dir, x->evaluator_at, missing, &e, d, &why);
+	if (r < 0 && r != -ENOMEM && d->n == before)
+		conf_fault(x->evaluator_at, d, NULL, "%s", why.msg);
+	return r == -ENOMEM ? err_oom(err) : 0;
 }
 
 int draft_finish(Draft *f, const ConfNode *at, const char *dir, DiagLevel missing, Diags *d,

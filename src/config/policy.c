@@ -46,10 +46,11 @@ static void selector_check(const ConfNode *n, void *target, Diags *d)
 
 	if (conf_get(n, "kind"))
 		(void)check_strategy(conf_get(n, "kind"), s->kind, d);
-	if (s->survivors > s->tournament_size)
-		conf_fault(n, d, "survivors of at most tournament_size",
-			   "%lld of a tournament of %lld cannot survive", (long long)s->survivors,
-			   (long long)s->tournament_size);
+	if (s->elitism > s->survivors)
+		conf_fault(conf_get(n, "elitism") ? conf_get(n, "elitism") : n, d,
+			   "elitism of at most survivors",
+			   "%lld candidates cannot be kept when only %lld survive",
+			   (long long)s->elitism, (long long)s->survivors);
 }
 
 #define AT(member) offsetof(SelectorConfig, member)
