@@ -18,14 +18,27 @@ static int from_system(int e, const char **ret_why)
 	return e ? -e : -EIO;
 }
 
-static int translate(Store *s, int rc, const char **ret_why)
+/* SQLite forgets the system's errno when a commit fails; then it is still where the failed call
+ * left it, unless it is one that no failed write leaves. */
+static int system_errno(Store *s, int left_behind)
+{
+	int e = s->db ? sqlite3_system_errno(s->db) : 0;
+	if (e)
+		return e;
+	return left_behind == ENOSPC || left_behind == EDQUOT || left_behind == EFBIG ||
+		       left_behind == EROFS
+		   ? left_behind
+		   : 0;
+}
+
+static int translate(Store *s, int rc, int left_behind, const char **ret_why)
 {
 	switch (rc & 0xff) {
 	case SQLITE_FULL:
 		*ret_why = "the disk is full; nothing of this call was kept";
 		return -ENOSPC;
 	case SQLITE_IOERR:
-		return from_system(s->db ? sqlite3_system_errno(s->db) : 0, ret_why);
+		return from_system(system_errno(s, left_behind), ret_why);
 	case SQLITE_READONLY:
 		*ret_why = "it cannot be written: the file, its directory or its disk is read-only";
 		return -EROFS;
@@ -63,7 +76,7 @@ static int translate(Store *s, int rc, const char **ret_why)
 int store_fail(Store *s, int rc, Err *err, const char *fmt, ...)
 {
 	const char *why;
-	int r = translate(s, rc, &why);
+	int r = translate(s, rc, errno, &why);
 	va_list ap;
 	_cleanup_(str_done) Str words = STR_INIT;
 	va_start(ap, fmt);
