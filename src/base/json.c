@@ -188,17 +188,16 @@ static int by_bytes(const void *a, const void *b)
 static void add_object(const json_t *v, Str *out)
 {
 	size_t n = json_object_size(v), at = 0;
-	_cleanup_free_ const char **keys = n ? calloc(n, sizeof(*keys)) : NULL;
-	if (n > 0 && !keys) {
+	_cleanup_free_ const char **keys = calloc(n + 1, sizeof(*keys));
+	if (!keys) {
 		out->failed = true;
 		return;
 	}
 	/* jansson iterates only over a json_t that is not const; nothing is changed. */
 	json_t *o = (json_t *)(uintptr_t)v;
-	for (void *i = json_object_iter(o); i; i = json_object_iter_next(o, i))
+	for (void *i = json_object_iter(o); i && at < n; i = json_object_iter_next(o, i))
 		keys[at++] = json_object_iter_key(i);
-	if (n > 0)
-		qsort(keys, n, sizeof(*keys), by_bytes);
+	qsort(keys, n, sizeof(*keys), by_bytes);
 
 	str_addc(out, '{');
 	for (size_t i = 0; i < n; i++) {

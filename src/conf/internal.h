@@ -9,20 +9,21 @@ struct ConfNode {
 	ConfKind kind;
 	bool plain;	  /* a scalar that may be null, a truth value or a number */
 	char *text;	  /* owned; NULL unless a scalar */
-	ConfNode **keys;  /* owned array; a map has as many as items */
-	ConfNode **items; /* owned array; what it points to belongs to the document, maybe shared */
-	size_t n;
-	size_t n_keys; /* one more than n between a key and its value */
-	size_t weight; /* nodes below and including this one, aliases followed */
-	unsigned height;
-	bool complete;	     /* an alias may point here */
-	ConfNode *allocated; /* the next one to free */
+	ConfNode **items; /* owned array; what it points to is the document's, maybe shared */
+	ConfNode **keys;  /* of a map, as many as items; the same array, behind them */
+	size_t n;	  /* items */
+	size_t weight;	  /* nodes below and including this one, aliases followed */
+	unsigned height;  /* 1 for a scalar */
+	bool complete;	  /* an alias may point here */
+	ConfNode *around; /* while it is read: the collection it stands in, */
+	size_t first;	  /* and where its own content starts in Builder.pending */
+	ConfNode *next;	  /* of all the document's nodes, to be freed */
 };
 
 struct ConfDoc {
 	char *name;
 	ConfNode *root;
-	ConfNode *allocated;
+	ConfNode *nodes; /* owned, the newest first */
 };
 
 enum {

@@ -8,10 +8,9 @@ ConfDoc *conf_free(ConfDoc *doc)
 {
 	if (!doc)
 		return NULL;
-	for (ConfNode *n = doc->allocated, *next; n; n = next) {
-		next = n->allocated;
+	for (ConfNode *n = doc->nodes, *next; n; n = next) {
+		next = n->next;
 		free(n->text);
-		free(n->keys);
 		free(n->items);
 		free(n);
 	}
