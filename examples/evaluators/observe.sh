@@ -1,36 +1,40 @@
 #!/bin/sh
-# An evaluator in shell: asks the model services that are running now how fast they answer.
-# Reads one JSON object, prints JSON lines, the last one the result. Needs curl and jq.
+# An evaluator in shell: how long does one request to the running model server take?
+# Reads one JSON object from standard input, writes JSON lines, the last one the result.
 #
 #   evaluator:
 #     command: [./observe.sh]
-#     env: {LLM_URL: "http://127.0.0.1:8000/v1/models"}
+#     env: {PROBE: "curl -fsS -o /dev/null http://127.0.0.1:8000/v1/models"}
 #
-# It does not start the candidate, so its results count as `observed` and promote nothing.
+# It does not start the candidate, so its results count as `observed`.
 set -eu
 request=$(cat)
-url=${LLM_URL:-http://127.0.0.1:8000/v1/models}
-
-fail() { # outcome, reason
-	jq -cn --arg status "$1" --arg reason "$2" '{status: $status, reason: $reason}'
-	exit 0
-}
-
-[ "$(printf %s "$request" | jq -r .schema)" = dream.eval-request/v1 ] ||
-	fail measure_failed "this evaluator speaks dream.eval-request/v1 only"
-
+probe=${PROBE:-curl -fsS -o /dev/null http://127.0.0.1:8000/v1/models}
 n=5
-times=
+
+case $request in
+*'"schema": "dream.eval-request/v1"'*) ;;
+*)
+	echo '{"status": "measure_failed", "reason": "this evaluator speaks dream.eval-request/v1"}'
+	exit 0
+	;;
+esac
+
 i=0
+times=
 while [ $i -lt $n ]; do
-	# Seconds, with curl's clock: from the connect to the last byte.
-	t=$(curl -fsS -o /dev/null -w '%{time_total}' --max-time 10 "$url") ||
-		fail unhealthy "the model server at $url does not answer"
-	times="$times $t"
+	begin=$(date +%s%N)
+	if ! $probe >&2; then # what it prints must not come between our lines
+		echo '{"status": "unhealthy", "reason": "the model server does not answer"}'
+		exit 0
+	fi
+	times="$times $((($(date +%s%N) - begin) / 1000))"
 	i=$((i + 1))
-	jq -cn --argjson share "$i" --argjson n $n '{event: "progress", share: ($share / $n)}'
+	echo "{\"event\": \"progress\", \"done\": $i, \"of\": $n}"
 done
 
-echo "$times" | jq -cR --argjson n $n '
-	split(" ") | map(select(. != "") | tonumber * 1000) | sort |
-	{status: "ok", metrics: {llm_latency_ms: {value: .[length / 2 | floor], unit: "ms", n: $n}}}'
+median_us=$(printf '%s\n' $times | sort -n | sed -n $(((n + 1) / 2))p)
+echo "$median_us $n" | awk '{
+	printf "{\"status\": \"ok\", \"metrics\": {\"llm_latency_ms\": "
+	printf "{\"value\": %.3f, \"unit\": \"ms\", \"n\": %d}}}\n", $1 / 1000, $2
+}'
