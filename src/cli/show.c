@@ -91,7 +91,7 @@ static int print_trial(const StoreTrial *t)
 	str_addf(&out, "\nconfig       %s\n", t->config_hash);
 	str_addf(&out, "stage        %s, %s, workload %s, took %s\n", stage_name(t->stage),
 		 t->all_services ? "all services" : "tuned services only",
-		 t->workload ? t->workload : "-", took);
+		 t->workload && *t->workload ? t->workload : "none", took);
 	outcome_text(t, &out);
 	metrics_text(&t->m, &out);
 	return cli_print(out.failed ? NULL : out.s);

@@ -17,19 +17,21 @@ typedef struct Listing {
 	const Options *options;
 	const Experiment *experiment; /* its objectives are columns; NULL: none */
 	bool many;		      /* experiments, so their names are a column */
+	bool wide;		      /* room for every column */
 	Table *table;
 	json_t *array;
 	int64_t shown;
 } Listing;
 
 enum {
+	WIDE = 160, /* a terminal with fewer columns gets a shorter table */
 	FIXED_COLUMNS = 9,
 	COLUMNS_MAX = 24
 };
 
 static size_t n_objectives(const Listing *l)
 {
-	size_t n = l->experiment ? l->experiment->goals.objectives.n : 0;
+	size_t n = l->experiment && l->wide ? l->experiment->goals.objectives.n : 0;
 	return n < COLUMNS_MAX - FIXED_COLUMNS ? n : COLUMNS_MAX - FIXED_COLUMNS;
 }
 
@@ -46,9 +48,11 @@ static int begin_table(Listing *l, TableColumn *columns)
 		columns[n++] = (TableColumn){"experiment", ALIGN_LEFT, false};
 	columns[n++] = (TableColumn){"gen", ALIGN_RIGHT, false};
 	columns[n++] = (TableColumn){"origin", ALIGN_LEFT, false};
-	columns[n++] = (TableColumn){"candidate", ALIGN_LEFT, false};
+	if (l->wide)
+		columns[n++] = (TableColumn){"candidate", ALIGN_LEFT, false};
 	columns[n++] = (TableColumn){"parameters", ALIGN_LEFT, true};
-	columns[n++] = (TableColumn){"workload", ALIGN_LEFT, false};
+	if (l->wide)
+		columns[n++] = (TableColumn){"workload", ALIGN_LEFT, false};
 	columns[n++] = (TableColumn){"outcome", ALIGN_LEFT, false};
 	columns[n++] = (TableColumn){"fitness", ALIGN_RIGHT, false};
 	for (size_t i = 0; i < n_objectives(l); i++)
@@ -76,11 +80,13 @@ static void add_row(Listing *l, const StoreTrial *t)
 		table_cell(l->table, "%s", t->experiment);
 	table_cell(l->table, "%lld", (long long)t->generation);
 	table_cell(l->table, "%s", origin.s ? origin.s : "");
-	table_cell(l->table, "%s", t->spica_id);
+	if (l->wide)
+		table_cell(l->table, "%s", t->spica_id);
 	table_cell(l->table, "%s", params.s ? params.s : "");
-	table_cell(l->table, "%s", t->workload ? t->workload : "-");
-	table_cell(l->table, "%s%s%s", outcome_name(t->m.outcome), *t->m.cause ? ": " : "",
-		   t->m.cause);
+	if (l->wide)
+		table_cell(l->table, "%s", t->workload && *t->workload ? t->workload : "-");
+	table_cell(l->table, "%s%s%s%s", outcome_name(t->m.outcome), *t->m.cause ? ": " : "",
+		   t->m.cause, ok && !t->feasible ? ", but breaks a constraint" : "");
 	if (ok)
 		table_cell(l->table, "%.4f", t->fitness);
 	else
@@ -127,8 +133,11 @@ static int list(const Options *o, const Plan *plan, Store *store)
 	Err err = ERR_INIT;
 	const char *only = plan && plan->n_experiments == 1 ? plan->experiments[0].name : NULL;
 	const char *name = o->experiment ? o->experiment : only;
-	Listing l = {
-	    .options = o, .experiment = find_experiment(plan, name), .many = !name, .array = array};
+	Listing l = {.options = o,
+		     .experiment = find_experiment(plan, name),
+		     .many = !name,
+		     .wide = cli_width() == 0 || cli_width() >= WIDE,
+		     .array = array};
 	TrialQuery q = {.experiment = o->experiment,
 			.purpose = o->purpose,
 			.epoch = o->epoch,
@@ -195,7 +204,8 @@ const Command cmd_trials = {
     .args = "",
     .summary = "list what was measured",
     .about = "Lists the trials in the store, oldest first. With one experiment its objectives are "
-	     "columns. Reads the store only, so it works while a run is going on.",
+	     "columns; a terminal of less than 160 columns gets fewer of them. Reads the store "
+	     "only, so it works while a run is going on.",
     .options = rows,
     .options_size = sizeof(Options),
     .run = run,
