@@ -4,8 +4,9 @@ Capacity capacity_start(int64_t max)
 {
 	if (max < 0)
 		max = 0;
-	/* An open end stands one beyond the highest level that may be tried. */
-	return (Capacity){.met = 0, .failed = max == INT64_MAX ? max : max + 1, .max = max};
+	if (max == INT64_MAX)
+		max--; /* an open end stands one beyond the highest level that may be tried */
+	return (Capacity){.met = 0, .failed = max + 1, .max = max};
 }
 
 int64_t capacity_next(const Capacity *c)
