@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/cleanup.h"
 #include "base/err.h"
 #include "base/str.h"
 #include "space/space.h"
@@ -24,15 +25,15 @@ typedef struct TableColumn {
 
 typedef struct Table Table;
 
-/* Columns are borrowed. Cells are copied; NULL prints as "-". Widths count characters, not bytes
- * (UTF-8). */
+/* Columns are borrowed. Cells are copied. Widths count characters, not bytes (UTF-8). */
 int table_new(const TableColumn *columns, size_t n, Table **ret) _must_check_;
 Table *table_free(Table *t); /* accepts NULL, returns NULL */
 DEFINE_CLEANUP(Table *, table_free)
 /* Sticky failure: out of memory is reported by table_print(). */
 void table_cell(Table *t, const char *fmt, ...)
-    _printf_(2, 3);	   /* fills the row from the left; a full row starts the next */
-void table_rule(Table *t); /* a line after the last row */
+    _printf_(2, 3); /* fills the row from the left; a full row starts the next */
+void table_text(Table *t, const char *text); /* the same with plain text; NULL prints as "-" */
+void table_rule(Table *t);		     /* a line after the last row */
 /* width 0: as wide as needed. */
 int table_print(const Table *t, size_t width, Str *out, Err *err) _must_check_;
 
@@ -80,5 +81,5 @@ typedef struct PlotSpec {
 } PlotSpec;
 
 /* By the ending of `path`: .svg, .png, .pdf (-EINVAL otherwise). -ENOENT with the package's name
- * when there is no gnuplot. The file is written whole. */
+ * when there is no gnuplot; -ENODATA when there is nothing to draw. The file is written whole. */
 int plot_write(const PlotSpec *spec, const char *path, Err *err) _must_check_;
