@@ -92,6 +92,8 @@ static void check_setting(const ServiceKind *k, const ConfNode *at, const char *
 	for (size_t i = 0; k->settings[i]; i++)
 		if (strcmp(k->settings[i], setting) == 0)
 			return;
+	if (strchr(setting, '-'))
+		return; /* no name of a setting at all: reported already */
 	const char *near = conf_nearest(setting, k->settings);
 	if (near)
 		conf_warn(at, d, near, "%s is no setting of %s that is known here", setting,
@@ -146,11 +148,15 @@ static void check_services(const Experiment *x, const ConfNode *at, Diags *d)
 {
 	const ConfNode *map = conf_get(at, "services");
 	const ServiceSpec *s = x->services.items;
+	size_t errors = d->errors;
 
 	for (size_t i = 0; i < x->services.n; i++)
 		if (s[i].name && conf_get(map, s[i].name))
 			check_service(x, &s[i], conf_get(map, s[i].name), d);
-	for (size_t i = 0; x->services.n > 0 && x->space && i < space_dims(x->space); i++)
+	/* Beside a misspelt name this would only say the same again. */
+	if (x->services.n == 0 || !x->space || d->errors > errors)
+		return;
+	for (size_t i = 0; i < space_dims(x->space); i++)
 		if (!reaches_any(&x->services, space_name(x->space, i)))
 			conf_warn(map, d, "an entry under a service's params",
 				  "the parameter %s reaches no service", space_name(x->space, i));
@@ -220,7 +226,7 @@ static void check_goals(const Experiment *x, const ConfNode *at, Diags *d)
 
 	if (own && conf_kind(own) == CONF_MAP)
 		check_weights(x, own, d);
-	else if (!own && !x->scenario)
+	else if (!own && !conf_get(at, "scenario"))
 		check_default_goals(x, at, d);
 	check_directions(x, conf_get(conf_get(at, "metrics"), "target_direction"), d);
 }

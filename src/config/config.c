@@ -24,19 +24,6 @@ static void draft_plan_done(DraftPlan *p)
 	conf_done(&draft_plan_table, p);
 }
 
-static int read_document(Plan *p, Diags *d, Err *err)
-{
-	_cleanup_free_ char *text = NULL;
-	size_t len;
-	int r = file_read(p->path, CONF_FILE_MAX, &text, &len, err);
-
-	if (r < 0)
-		return err_wrap(err, r, "cannot read the configuration");
-	Hash h = hash_of(text, len);
-	hash_hex(&h, p->sha256);
-	return conf_read_text(p->path, text, len, &p->doc, d, err);
-}
-
 /* --- Checks between experiments -------------------------------------------------------------- */
 
 static void check_file(const DraftPlan *p, const ConfNode *root, Diags *d)
@@ -131,7 +118,8 @@ static int fill(Plan *p, DraftPlan *draft, DiagLevel missing, Diags *d, Err *err
 	return finish_all(draft, list, p->dir, missing, d, err);
 }
 
-int config_load(const char *path, DiagLevel missing, Plan **ret, Diags *d, Err *err)
+int config_load_text(const char *path, const char *text, size_t len, DiagLevel missing, Plan **ret,
+		     Diags *d, Err *err)
 {
 	_cleanup_(draft_plan_done) DraftPlan draft = {0};
 	_cleanup_(config_freep) Plan *p = calloc(1, sizeof(*p));
@@ -143,7 +131,9 @@ int config_load(const char *path, DiagLevel missing, Plan **ret, Diags *d, Err *
 	p->dir = path_dir(path);
 	if (!p->path || !p->dir)
 		return err_oom(err);
-	r = read_document(p, d, err);
+	Hash h = hash_of(text, len);
+	hash_hex(&h, p->sha256);
+	r = conf_read_text(path, text, len, &p->doc, d, err);
 	if (r == 0)
 		r = fill(p, &draft, missing, d, err);
 	diags_sort(d);
@@ -158,6 +148,17 @@ int config_load(const char *path, DiagLevel missing, Plan **ret, Diags *d, Err *
 		return err_oom(err);
 	*ret = TAKE_PTR(p);
 	return 0;
+}
+
+int config_load(const char *path, DiagLevel missing, Plan **ret, Diags *d, Err *err)
+{
+	_cleanup_free_ char *text = NULL;
+	size_t len;
+	int r = file_read(path, CONF_FILE_MAX, &text, &len, err);
+
+	if (r < 0)
+		return err_wrap(err, r, "cannot read the configuration");
+	return config_load_text(path, text, len, missing, ret, d, err);
 }
 
 /* --- The plan -------------------------------------------------------------------------------- */

@@ -111,6 +111,10 @@ struct Plan {
  * and what it names (boxes). `missing` is the level for evaluator files that are not on this
  * machine. */
 int config_load(const char *path, DiagLevel missing, Plan **ret, Diags *d, Err *err) _must_check_;
+/* The same for a text that is not in a file (any more); `path` is what it is called and where
+ * relative paths start. */
+int config_load_text(const char *path, const char *text, size_t len, DiagLevel missing, Plan **ret,
+		     Diags *d, Err *err) _must_check_;
 Plan *config_free(Plan *p); /* accepts NULL, returns NULL */
 DEFINE_CLEANUP(Plan *, config_free)
 

@@ -53,6 +53,10 @@ extern const ConfTable draft_table, draft_plan_table;
 extern const ConfCustom apply_custom; /* ConfList of ApplyConfig */
 extern const ConfTable confirm_table, rollout_table, selector_table;
 
+/* Texts of a few words (words.c). */
+extern const ConfCustom word_strategy, word_scenario, word_selection, word_approval,
+    word_inconclusive, word_stages, word_directions, word_metric_map, word_public_key;
+
 /* Keys of the first version that did nothing there either, and do nothing here: accepted, warned
  * about. */
 extern const ConfCustom unused_retention, unused_mutators, unused_aggregation, unused_logging,
@@ -62,9 +66,6 @@ extern const ConfCustom unused_retention, unused_mutators, unused_aggregation, u
  * `dir`: where relative paths start. Negative errno only for faults. */
 int draft_finish(Draft *x, const ConfNode *at, const char *dir, DiagLevel missing, Diags *d,
 		 Err *err) _must_check_;
-
-/* Is there such a strategy? Otherwise reported at the place. */
-bool check_strategy(const ConfNode *at, const char *name, Diags *d);
 
 /* What needs a whole experiment: names that must fit each other, numbers that must add up. */
 void check_experiment(const Experiment *x, const ConfNode *at, Diags *d);

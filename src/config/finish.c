@@ -48,7 +48,7 @@ static void take_strategy(Draft *f, const ConfNode *at, Diags *d)
 {
 	const ConfNode *selector = conf_get(at, given(at, "rzero") ? "rzero" : "selector");
 
-	if (!f->strategy || !check_strategy(place(at, "strategy"), f->strategy, d))
+	if (!f->strategy)
 		return;
 	if (given(selector, "kind") && f->x.selector.kind &&
 	    strcmp(f->x.selector.kind, f->strategy) != 0) {
@@ -95,16 +95,6 @@ static int add_constraints(Goals *to, Goals *from)
 	return 0;
 }
 
-static int fault_scenario(const ConfNode *at, const char *name, Diags *d)
-{
-	_cleanup_(str_done) Str accept = STR_INIT;
-
-	for (size_t i = 0; goals_scenarios[i]; i++)
-		str_addf(&accept, "%s%s", i > 0 ? ", " : "", goals_scenarios[i]);
-	conf_fault(at, d, accept.s, "there is no scenario '%.60s'", name);
-	return 0;
-}
-
 /* The file's objectives, else the scenario's, else the seeds' five. The scenario's constraints hold
  * beside the file's. */
 static int finish_goals(Draft *f, const ConfNode *at, Diags *d)
@@ -117,8 +107,6 @@ static int finish_goals(Draft *f, const ConfNode *at, Diags *d)
 	g->oom_zero = f->safety.oom_zero;
 	if (f->x.scenario) {
 		r = goals_scenario(f->x.scenario, &preset);
-		if (r == -ENOENT)
-			return fault_scenario(place(at, "scenario"), f->x.scenario, d);
 		if (own)
 			conf_warn(place(at, "scenario"), d, "one of the two",
 				  "the scenario's objectives have no effect beside objectives; its "

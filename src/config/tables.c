@@ -44,65 +44,13 @@ static const ConfTable budget_table = {
 
 /* --- metrics --------------------------------------------------------------------------------- */
 
-static const char *const directions[] = {"up", "down", "neutral", NULL};
-
-static bool is_direction(const char *text)
-{
-	for (size_t i = 0; text && directions[i]; i++)
-		if (strcmp(text, directions[i]) == 0)
-			return true;
-	return false;
-}
-
-static void check_directions(const ConfNode *map, Diags *d)
-{
-	if (map && conf_kind(map) != CONF_MAP && !conf_is_null(map))
-		conf_fault(map, d, "a map from metric to up, down or neutral",
-			   "target_direction is not a map");
-	for (size_t i = 0; map && conf_kind(map) == CONF_MAP && i < conf_len(map); i++)
-		if (!is_direction(conf_text(conf_at(map, i))))
-			conf_fault(conf_at(map, i), d, "up, down or neutral",
-				   "the target direction of %s is none", conf_key(map, i));
-}
-
-/* Two metrics on one canonical name: in the first version the later one silently won, and the
- * search never saw the other. */
-static void check_map(const ConfNode *map, Diags *d)
-{
-	if (map && conf_kind(map) != CONF_MAP && !conf_is_null(map))
-		conf_fault(map, d, "a map from metric to canonical name", "map is not a map");
-	for (size_t i = 0; map && conf_kind(map) == CONF_MAP && i < conf_len(map); i++) {
-		const char *to = conf_text(conf_at(map, i));
-		if (!to || !*to) {
-			conf_fault(conf_at(map, i), d, "a name, for example latency",
-				   "%s is not mapped to a name", conf_key(map, i));
-			continue;
-		}
-		for (size_t j = 0; j < i; j++) {
-			const char *before = conf_text(conf_at(map, j));
-			if (before && strcmp(before, to) == 0) {
-				conf_fault(conf_at(map, i), d, "one metric for each name",
-					   "%s and %s are both mapped to %s: one would hide the "
-					   "other",
-					   conf_key(map, j), conf_key(map, i), to);
-				break;
-			}
-		}
-	}
-}
-
-static void metrics_check(const ConfNode *n, void *target, Diags *d)
-{
-	(void)target;
-	check_directions(conf_get(n, "target_direction"), d);
-	check_map(conf_get(n, "map"), d);
-}
-
 static const ConfField metrics_fields[] = {
-    {"target_direction", CONF_T_JSON, offsetof(DraftMetrics, target_direction),
-     .help = "Metric to up, down or neutral; what counts and how much is said by objectives"},
-    {"map", CONF_T_JSON, offsetof(DraftMetrics, map),
-     .help = "The evaluator's name of a metric to the name that is used here"},
+    {"target_direction", CONF_T_CUSTOM, offsetof(DraftMetrics, target_direction),
+     .help = "Metric to up, down or neutral; what counts and how much is said by objectives",
+     .custom = &word_directions},
+    {"map", CONF_T_CUSTOM, offsetof(DraftMetrics, map),
+     .help = "The evaluator's name of a metric to the name that is used here",
+     .custom = &word_metric_map},
     {0},
 };
 
@@ -111,7 +59,6 @@ static const ConfTable metrics_table = {
     .help = "How the evaluator's metrics are called and which way is better",
     .size = sizeof(DraftMetrics),
     .fields = metrics_fields,
-    .check = metrics_check,
 };
 
 /* --- safety, convergence --------------------------------------------------------------------- */
@@ -172,8 +119,9 @@ static const ConfField experiment_fields[] = {
      .table = &budget_table},
     {"metrics", CONF_T_OBJECT, AT(metrics), .help = "Names and directions of metrics",
      .table = &metrics_table},
-    {"scenario", CONF_T_STRING, AT(x.scenario),
-     .help = "A preset of objectives and constraints: latency, capacity or quality"},
+    {"scenario", CONF_T_CUSTOM, AT(x.scenario),
+     .help = "A preset of objectives and constraints: latency, capacity or quality",
+     .custom = &word_scenario},
     {"objectives", CONF_T_NAMED, AT(x.goals.objectives),
      .help = "Metric to what is wanted of it; absent: the scenario's, else the seeds' five",
      .table = &objective_table},
@@ -197,7 +145,8 @@ static const ConfField experiment_fields[] = {
      .table = &selector_table},
     {"rzero", CONF_T_OBJECT, AT(rzero), .help = "The older name of selector",
      .table = &selector_table},
-    {"strategy", CONF_T_STRING, AT(strategy), .help = "The short form of selector.kind"},
+    {"strategy", CONF_T_CUSTOM, AT(strategy), .help = "The short form of selector.kind",
+     .custom = &word_strategy},
     {"convergence", CONF_T_OBJECT, AT(convergence), .help = "When the search stops",
      .table = &convergence_table},
     {"search_services", CONF_T_ENUM, AT(search_services),
@@ -229,17 +178,8 @@ const ConfTable draft_table = {
 
 /* --- run ------------------------------------------------------------------------------------- */
 
-static void scheduling_check(const ConfNode *n, void *target, Diags *d)
-{
-	const DraftScheduling *s = target;
-
-	if (s->selection && strcmp(s->selection, "round_robin") != 0)
-		conf_fault(conf_get(n, "selection"), d, "round_robin",
-			   "there is no selection '%.60s'", s->selection);
-}
-
 static const ConfField scheduling_fields[] = {
-    {"selection", CONF_T_STRING, offsetof(DraftScheduling, selection),
+    {"selection", CONF_T_CUSTOM, offsetof(DraftScheduling, selection), .custom = &word_selection,
      .help = "The order in which experiments take turns: round_robin", .otherwise = "round_robin"},
     {"max_parallel", CONF_T_INT, offsetof(DraftScheduling, max_parallel),
      .help = "How many experiments run at once; never two on one GPU", .otherwise = "1", .min = 1,
@@ -255,7 +195,6 @@ static const ConfTable scheduling_table = {
     .help = "How experiments take turns",
     .size = sizeof(DraftScheduling),
     .fields = scheduling_fields,
-    .check = scheduling_check,
 };
 
 #define AT(member) offsetof(DraftRun, member)
@@ -270,7 +209,7 @@ static const ConfField run_fields[] = {
      .help = "The database; absent: store.db under $XDG_STATE_HOME/dream"},
     {"key", CONF_T_STRING, AT(run.key),
      .help = "The signing key, made on first use; absent: beside the store"},
-    {"pinned_key", CONF_T_STRING, AT(run.pinned_key),
+    {"pinned_key", CONF_T_CUSTOM, AT(run.pinned_key), .custom = &word_public_key,
      .help = "The public key, in hexadecimal, that signatures must be made with"},
     {"anchors", CONF_T_STRINGS, AT(run.anchors),
      .help = "Files, best on another disk, to which heads of the lineage are also appended"},
@@ -286,27 +225,11 @@ static const ConfField run_fields[] = {
 };
 #undef AT
 
-static bool is_hex(const char *s, size_t n)
-{
-	return strlen(s) == n && strspn(s, "0123456789abcdef") == n;
-}
-
-static void run_check(const ConfNode *n, void *target, Diags *d)
-{
-	const DraftRun *r = target;
-
-	if (r->run.pinned_key && !is_hex(r->run.pinned_key, 64))
-		conf_fault(conf_get(n, "pinned_key"), d,
-			   "64 digits 0-9 and a-f, as `dream lineage show` prints them",
-			   "pinned_key is not a public key");
-}
-
 static const ConfTable run_table = {
     .name = "run",
     .help = "What holds for all experiments",
     .size = sizeof(DraftRun),
     .fields = run_fields,
-    .check = run_check,
 };
 
 /* --- the file -------------------------------------------------------------------------------- */

@@ -6,29 +6,8 @@
 #include <string.h>
 
 /* Beyond these a number is a typing mistake, and sums of them still fit into 64 bits. */
-#define BYTES_MAX	(INT64_C(1) << 50)
-#define TOKEN_BYTES_MAX (INT64_C(1) << 30)
-
-static bool within(const ConfNode *n, Diags *d, const char *name, int64_t value, int64_t min,
-		   int64_t max)
-{
-	if (value >= min && value <= max)
-		return true;
-	const ConfNode *at = conf_get(n, name);
-	conf_fault(at ? at : n, d, min > 0 ? "more than 0 and at most 1 PiB" : "0 to 1 PiB",
-		   "%s is %lld bytes", name, (long long)value);
-	return false;
-}
-
-static void vllm_fact_check(const ConfNode *n, void *target, Diags *d)
-{
-	const VllmFact *f = target;
-
-	(void)within(n, d, "non_kv_bytes", f->non_kv_bytes, 1, BYTES_MAX);
-	if (f->token_bytes < 1 || f->token_bytes > TOKEN_BYTES_MAX)
-		conf_fault(conf_get(n, "token_bytes"), d, "1 byte to 1 GiB, for example 57344",
-			   "token_bytes is %lld bytes", (long long)f->token_bytes);
-}
+#define BYTES_MAX	1125899906842624.0
+#define TOKEN_BYTES_MAX 1073741824.0
 
 #define AT(member) offsetof(VllmFact, member)
 static const ConfField vllm_fact_fields[] = {
@@ -46,9 +25,9 @@ static const ConfField vllm_fact_fields[] = {
      .help = "Whether --enforce-eager was given"},
     {"non_kv_bytes", CONF_T_BYTES, AT(non_kv_bytes),
      .help = "What weights, activations and the rest take out of the budget before the KV cache",
-     .required = true},
+     .required = true, .min = 1, .max = BYTES_MAX},
     {"token_bytes", CONF_T_BYTES, AT(token_bytes), .help = "KV cache for one token",
-     .required = true},
+     .required = true, .min = 1, .max = TOKEN_BYTES_MAX},
     {"block_size", CONF_T_INT, AT(block_size), .help = "Tokens in a block of the KV cache",
      .otherwise = "16", .min = 1, .max = 65536},
     {"source", CONF_T_STRING, AT(source), .help = "Where the numbers come from",
@@ -62,7 +41,6 @@ static const ConfTable vllm_fact_table = {
     .help = "What one vLLM configuration needs, as one start-up log tells it",
     .size = sizeof(VllmFact),
     .fields = vllm_fact_fields,
-    .check = vllm_fact_check,
 };
 
 static void whisper_fact_check(const ConfNode *n, void *target, Diags *d)
@@ -71,9 +49,7 @@ static void whisper_fact_check(const ConfNode *n, void *target, Diags *d)
 
 	if (f->load_bytes == 0)
 		f->load_bytes = f->steady_bytes;
-	if (within(n, d, "steady_bytes", f->steady_bytes, 1, BYTES_MAX) &&
-	    within(n, d, "load_bytes", f->load_bytes, 1, BYTES_MAX) &&
-	    f->load_bytes < f->steady_bytes)
+	if (f->load_bytes < f->steady_bytes)
 		conf_fault(conf_get(n, "load_bytes"), d, "at least steady_bytes",
 			   "the peak while loading is smaller than what stays");
 }
@@ -84,9 +60,9 @@ static const ConfField whisper_fact_fields[] = {
     {"engine", CONF_T_STRING, AT(engine),
      .help = "The engine this holds for, for example openai-whisper; absent: any"},
     {"load_bytes", CONF_T_BYTES, AT(load_bytes),
-     .help = "The peak while the model loads; absent: steady_bytes"},
+     .help = "The peak while the model loads; absent: steady_bytes", .min = 1, .max = BYTES_MAX},
     {"steady_bytes", CONF_T_BYTES, AT(steady_bytes), .help = "What it takes once loaded",
-     .required = true},
+     .required = true, .min = 1, .max = BYTES_MAX},
     {0},
 };
 #undef AT
@@ -99,26 +75,19 @@ static const ConfTable whisper_fact_table = {
     .check = whisper_fact_check,
 };
 
-static void footprint_check(const ConfNode *n, void *target, Diags *d)
-{
-	const Footprint *fp = target;
-
-	(void)within(n, d, "total_bytes", fp->total_bytes, 1, BYTES_MAX);
-	(void)within(n, d, "context_bytes", fp->context_bytes, 0, BYTES_MAX);
-	(void)within(n, d, "reserve_bytes", fp->reserve_bytes, 0, BYTES_MAX);
-	(void)within(n, d, "others_bytes", fp->others_bytes, 0, BYTES_MAX);
-}
-
 #define AT(member) offsetof(Footprint, member)
 static const ConfField footprint_fields[] = {
     {"total_bytes", CONF_T_BYTES, AT(total_bytes),
      .help = "The memory of the GPU as CUDA reports it (less than what is printed on the box)",
-     .required = true},
+     .required = true, .min = 1, .max = BYTES_MAX},
     {"context_bytes", CONF_T_BYTES, AT(context_bytes),
-     .help = "What each process takes for its CUDA context, outside any budget of its own"},
-    {"reserve_bytes", CONF_T_BYTES, AT(reserve_bytes), .help = "What must stay free"},
+     .help = "What each process takes for its CUDA context, outside any budget of its own",
+     .min = 0, .max = BYTES_MAX},
+    {"reserve_bytes", CONF_T_BYTES, AT(reserve_bytes), .help = "What must stay free", .min = 0,
+     .max = BYTES_MAX},
     {"others_bytes", CONF_T_BYTES, AT(others_bytes),
-     .help = "What processes take that are always there and not listed under services"},
+     .help = "What processes take that are always there and not listed under services", .min = 0,
+     .max = BYTES_MAX},
     {"vllm", CONF_T_LIST, AT(vllm), .help = "Facts about vLLM, one for each configuration seen",
      .table = &vllm_fact_table},
     {"whisper", CONF_T_LIST, AT(whisper), .help = "Facts about Whisper, one for each size",
@@ -132,7 +101,6 @@ const ConfTable footprint_table = {
     .help = "The memory model: what is known about who takes how much of the GPU",
     .size = sizeof(Footprint),
     .fields = footprint_fields,
-    .check = footprint_check,
 };
 
 const char *fit_verdict_name(FitVerdict v)

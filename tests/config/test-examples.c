@@ -1,6 +1,4 @@
 /* The files that come with the program are what newcomers copy: they must be right. */
-#include <unistd.h>
-
 #include "config/config.h"
 #include "test.h"
 

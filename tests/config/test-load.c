@@ -1,7 +1,4 @@
 /* What a right configuration becomes: defaults, aliases, precedence. */
-#include <unistd.h>
-
-#include "base/file.h"
 #include "config/config.h"
 #include "test.h"
 
@@ -20,19 +17,12 @@ static char *text_with(const char *more)
 
 static Plan *load(const char *more, Diags *d)
 {
-	char path[] = "/tmp/dream-config-XXXXXX";
 	_cleanup_free_ char *text = text_with(more);
 	_cleanup_(str_done) Str out = STR_INIT;
-	int fd = mkstemp(path);
 	Plan *p = NULL;
 	Err err = ERR_INIT;
 
-	CHECK(fd >= 0);
-	CHECK(write(fd, text, strlen(text)) == (ssize_t)strlen(text));
-	close(fd);
-	int r = config_load(path, DIAG_ERROR, &p, d, &err);
-	unlink(path);
-	if (r < 0) {
+	if (config_load_text("dream.yaml", text, strlen(text), DIAG_ERROR, &p, d, &err) < 0) {
 		diags_text(d, &out);
 		test_fail(__FILE__, __LINE__, "%s\n%s", err.msg, out.s ? out.s : "");
 	}

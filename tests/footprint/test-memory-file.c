@@ -57,10 +57,10 @@ TEST(facts_are_read_with_units_and_defaults)
 
 TEST(numbers_that_cannot_be_are_refused)
 {
-	check_refused("total_bytes: 0\n", "total_bytes is 0 bytes");
-	check_refused("total_bytes: 9000000000000000\n", "at most 1 PiB");
+	check_refused("total_bytes: 0\n", "'total_bytes' is 0");
+	check_refused("total_bytes: 9000000000000000\n", "'total_bytes' is 9000000000000000");
 	check_refused("{total_bytes: 1 GB, whisper: [{size: a, steady_bytes: 2, load_bytes: 1}]}\n",
 		      "smaller than what stays");
 	check_refused("{total_bytes: 1 GB, vllm: [{non_kv_bytes: 1 GB, token_bytes: 0}]}\n",
-		      "token_bytes is 0 bytes");
+		      "'token_bytes' is 0");
 }
