@@ -15,11 +15,11 @@ quick: build
 	tools/run-tests $(BUILD) --suite unit
 
 bench: build
-	bench/run $(BUILD)
+	tools/bench $(BUILD)
 
-# What takes long: hundreds of killed runs, long random tests.
+# What takes long: a run that is killed hundreds of times. KILLS and SEED can be given.
 soak: build
-	tools/run-tests $(BUILD) --setup soak --suite soak
+	KILLS=$${KILLS:-200} SEED=$${SEED:-1} tools/run-tests $(BUILD) --timeout-multiplier 20 crash faults
 
 build:
 	tools/deps

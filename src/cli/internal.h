@@ -27,7 +27,7 @@ int cli_print_table(const Table *t); /* to the terminal's width */
 
 /* --- view.c: a trial for people and programs ------------------------------------------------- */
 
-json_t *trial_json(const StoreTrial *t);	     /* dream.trial/v1; NULL when out of memory */
+json_t *trial_json(const StoreTrial *t);       /* dream.trial/v1; NULL when out of memory */
 void params_text(json_t *params, Str *out);    /* "a=0.5 b=small" */
 void change_text(json_t *mutations, Str *out); /* "a 0.5 -> 0.55, b tiny -> small" */
 /* "mutation", "confirm: baseline", "eval": where a trial came from. */
