@@ -189,8 +189,9 @@ static const Option rows[] = {
     {"epoch", 0, "N", OPT_INT, offsetof(Options, epoch), .min = 1, .max = 1e9,
      .help = "only trials of this epoch"},
     {"purpose", 'p', "WHAT", OPT_STRING, offsetof(Options, purpose),
-     .complete = "search confirm eval",
-     .help = "only trials of the search, of confirmations, or of dream eval"},
+     .complete = "search confirm predict eval",
+     .help =
+	 "only trials of the search, of confirmations, refused by prediction, or of dream eval"},
     {"outcome", 'o', "NAME", OPT_STRING, offsetof(Options, outcome),
      .help = "only trials that ended so: ok, infeasible, start_failed, oom, ..."},
     {"limit", 'n', "N", OPT_INT, offsetof(Options, limit), .min = 1, .max = 1e9,

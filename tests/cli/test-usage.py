@@ -16,7 +16,7 @@ MISTAKES = {
     ("trials", "-b", "99999999999999999999999"):
         "--best takes a whole number from 1 to 1000000, not '99999999999999999999999'",
     ("trials", "--json=yes"): "--json takes no value",
-    ("trials", "--purpose", "fun"): "--purpose takes one of: search confirm eval; not 'fun'",
+    ("trials", "--purpose", "fun"): "--purpose takes one of: search confirm predict eval; not 'fun'",
     ("trials", "--outcome", "fine"):
         "--outcome takes the name of an outcome, such as ok, start_failed or oom, not 'fine'",
     ("trials", "extra"): "too many arguments: it takes no arguments",
