@@ -15,24 +15,26 @@ typedef struct Dim {
 	bool *holds; /* level of the parent -> this parameter exists */
 } Dim;
 
+typedef struct LevelList {
+	uint32_t *items;
+	size_t n;
+} LevelList;
+
+/* One parameter's part of a forbidden combination: it has one of these levels. A point that matches
+ * every term from a `first` one to the next is forbidden. */
 typedef struct ForbidTerm {
 	uint32_t dim;
-	uint32_t *levels;
-	size_t n;
+	bool first;
+	size_t from, n; /* in the space's forbid_levels */
 } ForbidTerm;
-
-/* Matches a point that has one of the levels of every term. */
-typedef struct Forbid {
-	ForbidTerm *terms;
-	size_t n;
-} Forbid;
 
 struct Space {
 	Dim dims[SPACE_DIMS_MAX];
 	uint32_t n;
 	uint32_t order[SPACE_DIMS_MAX]; /* a parent before its children, else as declared */
-	Forbid *forbid;
+	ForbidTerm *forbid;
 	size_t n_forbid;
+	LevelList forbid_levels;
 };
 
 enum {

@@ -170,11 +170,15 @@ static int read_params(const ConfNode *n, Space *s, Diags *d)
 		len = SPACE_DIMS_MAX;
 	}
 	for (size_t i = 0; i < len; i++) {
+		bool again = space_dim(s, conf_key(n, i)) >= 0;
 		Dim *dim = &s->dims[s->n++];
 		dim->parent = -1;
 		dim->name = strdup(conf_key(n, i));
 		if (!dim->name)
 			return -ENOMEM;
+		if (again)
+			conf_fault(conf_key_node(n, i), d, "each parameter once",
+				   "the parameter %s is declared twice", dim->name);
 		if (!*dim->name)
 			conf_fault(conf_key_node(n, i), d, "a name", "a parameter has no name");
 		int e = read_levels(conf_at(n, i), dim, d);

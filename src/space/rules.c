@@ -23,7 +23,7 @@ static int named(const Space *s, const char *name, const ConfNode *at, const cha
 	return -1;
 }
 
-static int add_level(const ConfNode *at, const Dim *dim, ForbidTerm *ret, Diags *d)
+static int add_level(const ConfNode *at, const Dim *dim, LevelList *levels, Diags *d)
 {
 	json_auto_t *value = conf_to_json(at);
 	if (!value)
@@ -37,33 +37,38 @@ static int add_level(const ConfNode *at, const Dim *dim, ForbidTerm *ret, Diags 
 			   what.s ? what.s : "");
 		return 0;
 	}
-	ret->levels[ret->n++] = (uint32_t)level;
+	/* Grows at powers of two. */
+	if ((levels->n & (levels->n - 1)) == 0) {
+		size_t cap = levels->n ? 2 * levels->n : 1;
+		uint32_t *grown = realloc(levels->items, cap * sizeof(*grown));
+		if (!grown)
+			return -ENOMEM;
+		levels->items = grown;
+	}
+	levels->items[levels->n++] = (uint32_t)level;
 	return 0;
 }
 
-/* The levels that a value, or a list of values, names. A list that is itself a level of the
- * parameter is that level. */
-static int read_term(const ConfNode *at, const Dim *dim, ForbidTerm *ret, Diags *d)
+/* Is this list itself a level of the parameter, rather than a list of levels? */
+static int is_level(const ConfNode *list, const Dim *dim)
 {
-	bool list = conf_kind(at) == CONF_SEQ;
-	size_t n = list ? conf_len(at) : 1;
-	ret->levels = calloc(n ? n : 1, sizeof(*ret->levels));
-	if (!ret->levels)
+	json_auto_t *whole = conf_to_json(list);
+	if (!whole)
 		return -ENOMEM;
-	if (dim->n == 0)
-		return 0; /* its own mistake is reported already */
-	if (list) {
-		json_auto_t *whole = conf_to_json(at);
-		if (!whole)
-			return -ENOMEM;
-		if (n > 0 && dim_find(dim, whole) < 0) {
-			int e = 0;
-			for (size_t i = 0; i < n && e >= 0; i++)
-				e = add_level(conf_at(at, i), dim, ret, d);
-			return e;
-		}
-	}
-	return add_level(at, dim, ret, d);
+	return conf_len(list) == 0 || dim_find(dim, whole) >= 0;
+}
+
+/* Appends the levels that a value, or a list of values, names. */
+static int read_term(const ConfNode *at, const Dim *dim, LevelList *levels, Diags *d)
+{
+	int one = conf_kind(at) == CONF_SEQ ? is_level(at, dim) : 1, e = 0;
+	if (one < 0)
+		return one;
+	size_t n = one ? 1 : conf_len(at);
+	/* Without levels the parameter has a mistake of its own, which is reported already. */
+	for (size_t i = 0; e >= 0 && i < n && dim->n > 0; i++)
+		e = add_level(one ? at : conf_at(at, i), dim, levels, d);
+	return e;
 }
 
 static int read_when(const ConfNode *at, Space *s, Dim *dim, Diags *d)
@@ -79,17 +84,17 @@ static int read_when(const ConfNode *at, Space *s, Dim *dim, Diags *d)
 	if (parent < 0)
 		return 0;
 	const Dim *other = &s->dims[parent];
-	ForbidTerm term = {0};
-	int e = read_term(conf_at(at, 0), other, &term, d);
+	LevelList levels = {0};
+	int e = read_term(conf_at(at, 0), other, &levels, d);
 	if (e >= 0) {
 		dim->holds = calloc(other->n ? other->n : 1, sizeof(*dim->holds));
 		e = dim->holds ? 0 : -ENOMEM;
 	}
-	for (size_t i = 0; e >= 0 && i < term.n; i++)
-		dim->holds[term.levels[i]] = true;
+	for (size_t i = 0; e >= 0 && i < levels.n; i++)
+		dim->holds[levels.items[i]] = true;
 	if (e >= 0)
 		dim->parent = parent;
-	free(term.levels);
+	free(levels.items);
 	return e;
 }
 
@@ -220,19 +225,23 @@ static int read_rule(const ConfNode *map, Space *s, Diags *d)
 			   "a forbidden combination is not a map");
 		return 0;
 	}
-	Forbid *rule = &s->forbid[s->n_forbid++];
-	rule->terms = calloc(conf_len(map), sizeof(*rule->terms));
-	if (!rule->terms)
+	size_t n = conf_len(map);
+	ForbidTerm *grown = realloc(s->forbid, (s->n_forbid + n) * sizeof(*grown));
+	if (!grown)
 		return -ENOMEM;
-	for (size_t i = 0; i < conf_len(map); i++) {
+	s->forbid = grown;
+	for (size_t i = 0; i < n; i++) {
+		size_t from = s->forbid_levels.n;
 		int dim = named(s, conf_key(map, i), conf_key_node(map, i), "forbid", d);
 		if (dim < 0)
 			continue;
-		ForbidTerm *term = &rule->terms[rule->n++];
-		term->dim = (uint32_t)dim;
-		int e = read_term(conf_at(map, i), &s->dims[dim], term, d);
+		int e = read_term(conf_at(map, i), &s->dims[dim], &s->forbid_levels, d);
 		if (e < 0)
 			return e;
+		s->forbid[s->n_forbid++] = (ForbidTerm){.dim = (uint32_t)dim,
+							.first = i == 0,
+							.from = from,
+							.n = s->forbid_levels.n - from};
 	}
 	return 0;
 }
@@ -246,11 +255,6 @@ int read_forbid(const ConfNode *n, Space *s, Diags *d)
 			   "forbid is not a list of combinations");
 		return 0;
 	}
-	if (conf_len(n) == 0)
-		return 0;
-	s->forbid = calloc(conf_len(n), sizeof(*s->forbid));
-	if (!s->forbid)
-		return -ENOMEM;
 	for (size_t i = 0; i < conf_len(n); i++) {
 		int e = read_rule(conf_at(n, i), s, d);
 		if (e < 0)

@@ -20,11 +20,7 @@ Space *space_free(Space *s)
 		free(d->holds);
 		free(d->name);
 	}
-	for (size_t i = 0; i < s->n_forbid; i++) {
-		for (size_t t = 0; t < s->forbid[i].n; t++)
-			free(s->forbid[i].terms[t].levels);
-		free(s->forbid[i].terms);
-	}
+	free(s->forbid_levels.items);
 	free(s->forbid);
 	free(s);
 	return NULL;
@@ -159,26 +155,37 @@ static void explain_bound(const Dim *d, uint32_t level, Str *why)
 		str_addf(why, " is outside its hard bounds %.15g to %.15g", d->min, d->max);
 }
 
-static bool matches(const Forbid *f, const Point *p)
+static bool matches(const Space *s, const ForbidTerm *term, const Point *p)
 {
-	for (size_t t = 0; t < f->n; t++) {
-		const ForbidTerm *term = &f->terms[t];
-		size_t i = 0;
-		while (i < term->n && term->levels[i] != p->level[term->dim])
-			i++;
-		if (i == term->n)
-			return false;
-	}
-	return true;
+	const uint32_t *levels = s->forbid_levels.items + term->from;
+	for (size_t i = 0; i < term->n; i++)
+		if (levels[i] == p->level[term->dim])
+			return true;
+	return false;
 }
 
-static void explain_forbid(const Space *s, const Forbid *f, const Point *p, Str *why)
+/* The first combination that the point has all of: its terms are *ret_from ... *ret_to - 1. */
+static bool find_forbidden(const Space *s, const Point *p, size_t *ret_from, size_t *ret_to)
+{
+	for (size_t from = 0, to; from < s->n_forbid; from = to) {
+		bool all = true;
+		for (to = from; to < s->n_forbid && (to == from || !s->forbid[to].first); to++)
+			all = all && matches(s, &s->forbid[to], p);
+		*ret_from = from;
+		*ret_to = to;
+		if (all)
+			return true;
+	}
+	return false;
+}
+
+static void explain_forbid(const Space *s, size_t from, size_t to, const Point *p, Str *why)
 {
 	str_add(why, "the combination ");
-	for (size_t t = 0; t < f->n; t++) {
-		const Dim *d = &s->dims[f->terms[t].dim];
-		str_addf(why, "%s%s ", t ? ", " : "", d->name);
-		value_text(d->values[p->level[f->terms[t].dim]], why);
+	for (size_t t = from; t < to; t++) {
+		const Dim *d = &s->dims[s->forbid[t].dim];
+		str_addf(why, "%s%s ", t > from ? ", " : "", d->name);
+		value_text(d->values[p->level[s->forbid[t].dim]], why);
 	}
 	str_add(why, " is forbidden");
 }
@@ -193,12 +200,10 @@ bool space_allows(const Space *s, const Point *p, Str *why)
 			explain_bound(d, p->level[i], why);
 		return false;
 	}
-	for (size_t i = 0; i < s->n_forbid; i++) {
-		if (!matches(&s->forbid[i], p))
-			continue;
-		if (why)
-			explain_forbid(s, &s->forbid[i], p, why);
-		return false;
-	}
-	return true;
+	size_t from, to;
+	if (!find_forbidden(s, p, &from, &to))
+		return true;
+	if (why)
+		explain_forbid(s, from, to, p, why);
+	return false;
 }

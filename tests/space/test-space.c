@@ -274,6 +274,7 @@ TEST(bounds_and_forbidden_combinations_refuse_points_with_a_reason)
 	    {{{1, 0, 1}}, NULL},
 	    {{{4, 2, 1}}, "the combination u 0.6, size small is forbidden"},
 	    {{{3, 2, 1}}, NULL},
+	    {{{1, 0, 0}}, "the combination m [\"cpu\", \"memory\"], size tiny is forbidden"},
 	    {{{4, 1, 1}}, NULL},
 	    {{{2, 0, 0}}, "the combination m [\"cpu\", \"memory\"], size tiny is forbidden"},
 	};
