@@ -214,7 +214,8 @@ TEST(builders_remember_a_failure)
 
 TEST(numbers_that_are_none_become_null_and_bytes_that_are_no_text_are_replaced)
 {
-	json_auto_t *nan = js_number(NAN), *inf = js_number(INFINITY), *half = js_number(0.5);
+	json_auto_t *nan = js_number((double)NAN), *inf = js_number((double)INFINITY),
+		    *half = js_number(0.5);
 	CHECK(json_is_null(nan) && json_is_null(inf));
 	CHECK_NEAR(json_real_value(half), 0.5, 0);
 	json_auto_t *t = js_text("a\xff"
