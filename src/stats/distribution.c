@@ -28,9 +28,9 @@ static double normal_lower(double p)
 double stats_normal_quantile(double p)
 {
 	if (!(p >= 0 && p <= 1))
-		return NAN;
+		return (double)NAN;
 	if (p == 0 || p == 1)
-		return p == 0 ? -INFINITY : INFINITY;
+		return p == 0 ? -(double)INFINITY : (double)INFINITY;
 	if (p == 0.5)
 		return 0;
 	return p < 0.5 ? normal_lower(p) : -normal_lower(1 - p);
@@ -130,9 +130,9 @@ static double t_from_normal(double z, double df)
 double stats_t_quantile(double p, double df)
 {
 	if (!(p >= 0 && p <= 1) || !(df > 0))
-		return NAN;
+		return (double)NAN;
 	if (p == 0 || p == 1)
-		return p == 0 ? -INFINITY : INFINITY;
+		return p == 0 ? -(double)INFINITY : (double)INFINITY;
 	if (df > 2e4)
 		return t_from_normal(stats_normal_quantile(p), df);
 	if (p == 0.5)

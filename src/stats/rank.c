@@ -77,7 +77,7 @@ static double normal_p(const double *ranks, size_t n, double w)
 double stats_signed_rank_p(const double *diff, size_t n, double *scratch)
 {
 	if (n == 0)
-		return NAN;
+		return (double)NAN;
 	double *sizes = scratch, *ranks = scratch + n, above = 0;
 	size_t used = sizes_of(diff, n, sizes);
 	if (used == 0)

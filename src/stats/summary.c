@@ -7,7 +7,7 @@
 double stats_mean(const double *x, size_t n)
 {
 	if (n == 0)
-		return NAN;
+		return (double)NAN;
 	double sum = 0;
 	for (size_t i = 0; i < n; i++)
 		sum += x[i];
@@ -22,7 +22,7 @@ double stats_mean(const double *x, size_t n)
 double stats_sd(const double *x, size_t n)
 {
 	if (n < 2)
-		return NAN;
+		return (double)NAN;
 	double mean = stats_mean(x, n), sum = 0;
 	for (size_t i = 0; i < n; i++)
 		sum += (x[i] - mean) * (x[i] - mean);
@@ -54,7 +54,7 @@ double stats_median(const double *sorted, size_t n)
 double stats_quantile(const double *sorted, size_t n, double q)
 {
 	if (n == 0 || !(q >= 0 && q <= 1))
-		return NAN;
+		return (double)NAN;
 	double at = q * (double)(n - 1);
 	size_t below = (size_t)at;
 	if (below + 1 >= n)
@@ -66,7 +66,7 @@ double stats_quantile(const double *sorted, size_t n, double q)
 double stats_autocorrelation(const double *x, size_t n)
 {
 	if (n < 2)
-		return NAN;
+		return (double)NAN;
 	double mean = stats_mean(x, n), all = 0, lagged = 0;
 	for (size_t i = 0; i < n; i++) {
 		all += (x[i] - mean) * (x[i] - mean);
@@ -79,7 +79,7 @@ double stats_autocorrelation(const double *x, size_t n)
 double stats_effective_n(const double *x, size_t n)
 {
 	if (n == 0)
-		return NAN;
+		return (double)NAN;
 	double rho = stats_autocorrelation(x, n);
 	if (!(rho > 0))
 		return (double)n; /* alternation is not extra information to rely on */

@@ -24,7 +24,7 @@ static int put(Measurement *m, Metric *metric, const char *name, const char *uni
 int metric_plain(Measurement *m, const char *name, const char *unit, double value, double se,
 		 int64_t n, Err *err)
 {
-	Metric metric = {.value = value, .se = se, .lo = NAN, .hi = NAN, .n = n};
+	Metric metric = {.value = value, .se = se, .lo = (double)NAN, .hi = (double)NAN, .n = n};
 	if (se > 0) {
 		metric.lo = value - 1.96 * se;
 		metric.hi = value + 1.96 * se;
@@ -63,8 +63,10 @@ static int quantile(const Values *v, double q, size_t at_least, const char *name
 {
 	if (v->n < at_least || v->n == 0)
 		return 0;
-	Metric metric = {
-	    .value = stats_quantile(v->sorted, v->n, q), .lo = NAN, .hi = NAN, .n = (int64_t)v->n};
+	Metric metric = {.value = stats_quantile(v->sorted, v->n, q),
+			 .lo = (double)NAN,
+			 .hi = (double)NAN,
+			 .n = (int64_t)v->n};
 	double lo, hi;
 	if (stats_quantile_interval(v->sorted, v->n, q, 0.95, &lo, &hi, NULL) == 0) {
 		metric.lo = fmax(0, metric.value - (metric.value - lo) * v->widen);

@@ -41,7 +41,7 @@ static int burst(Neighbour *n)
 				 gib(ledger_free_bytes(&s->gpu)));
 	}
 	n->bursting = true;
-	sim_work(s, n->worker, INFINITY);
+	sim_work(s, n->worker, (double)INFINITY);
 	return wait(n, n->tenant->burst_us);
 }
 
