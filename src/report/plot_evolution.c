@@ -12,7 +12,7 @@ static const ScriptFrame frame = {
 static void add_bands(const PlotSpec *spec, Str *out)
 {
 	size_t n = spec->n_trials, bands = 0;
-	double last_label = -INFINITY;
+	double last_label = -(double)INFINITY;
 	bool numbers_only = false;
 	for (size_t i = 0, end; i < n; i = end, bands++) {
 		uint32_t generation = spec->trials[i].generation;
@@ -65,7 +65,7 @@ static void add_line_labels(const PlotSpec *spec, const FitnessAxis *r, double b
 /* The best so far as corners of its steps, to the right edge. NAN: nothing was measured. */
 static double add_best(const PlotSpec *spec, Str *out)
 {
-	double best = NAN;
+	double best = (double)NAN;
 	for (size_t i = 0; i < spec->n_trials; i++) {
 		const PlotTrial *t = &spec->trials[i];
 		if (mark_of(t) != MARK_OK || !isfinite(t->fitness) || best >= t->fitness)

@@ -78,7 +78,10 @@ static void sort_in(const PlotSpec *s, size_t i, Cloud *c)
 
 static int cloud_init(const PlotSpec *s, Cloud *c)
 {
-	*c = (Cloud){.x_lo = INFINITY, .x_hi = -INFINITY, .y_lo = INFINITY, .y_hi = -INFINITY};
+	*c = (Cloud){.x_lo = (double)INFINITY,
+		     .x_hi = -(double)INFINITY,
+		     .y_lo = (double)INFINITY,
+		     .y_hi = -(double)INFINITY};
 	c->front = calloc(s->n_trials, sizeof(*c->front));
 	c->beaten = calloc(s->n_trials, sizeof(*c->beaten));
 	c->broken = calloc(s->n_trials, sizeof(*c->broken));

@@ -131,7 +131,7 @@ static int read_metric(Measurement *m, const char *name, const json_t *v, Err *e
 			       "the result names a metric that is not 1 to %d letters, digits or "
 			       "_.%%/-",
 			       METRIC_NAME_MAX - 1);
-	Metric x = {.lo = NAN, .hi = NAN};
+	Metric x = {.lo = (double)NAN, .hi = (double)NAN};
 	snprintf(x.name, sizeof(x.name), "%s", name);
 	const json_t *value = v;
 	if (json_is_object(v)) {

@@ -125,9 +125,9 @@ static void check_constraint(const ConfNode *n, void *target, Diags *d)
 		conf_fault(n, d, NULL, "nothing is both at least %g and at most %g", c->min,
 			   c->max);
 	if (!has_min)
-		c->min = NAN;
+		c->min = (double)NAN;
 	if (!has_max)
-		c->max = NAN;
+		c->max = (double)NAN;
 }
 
 const ConfTable objective_table = {
@@ -222,7 +222,7 @@ static const Preset scenarios[] = {
     {.name = "capacity",
      .objectives =
 	 {
-	     {"concurrent_capacity", GOAL_MAXIMIZE, 0.60, .best = 20, .tolerance = 0},
+	     {"concurrent_capacity", GOAL_MAXIMIZE, 0.60, .best = 20, .tolerance = 0.02},
 	     {"stt_latency_ms", GOAL_MINIMIZE, 0.10, .worst = 500, .tolerance = 0.25},
 	     {"llm_latency_ms", GOAL_MINIMIZE, 0.20, .worst = 1000, .tolerance = 0.25},
 	     {"oom_events", GOAL_MINIMIZE, 0.10, .worst = 1, .tolerance = 0},
@@ -237,7 +237,7 @@ static const Preset scenarios[] = {
 	     {"stt_latency_ms", GOAL_MINIMIZE, 0.10, .worst = 500, .tolerance = 0.25},
 	     {"oom_events", GOAL_MINIMIZE, 0.10, .worst = 1, .tolerance = 0},
 	 },
-     .constraints = {{"wer_pct", .min = NAN, .max = 4}}},
+     .constraints = {{"wer_pct", .min = (double)NAN, .max = 4}}},
 };
 
 const char *const goals_scenarios[] = {"latency", "capacity", "quality", NULL};

@@ -102,9 +102,9 @@ static bool sort_pairs(const WinnerEvidence *e, Usable *u, WinnerReport *r)
 
 static Interval interval_of(const double *x, size_t n, double confidence)
 {
-	Interval v = {.mean = stats_mean(x, n), .lo = NAN, .hi = NAN, .n = n};
+	Interval v = {.mean = stats_mean(x, n), .lo = (double)NAN, .hi = (double)NAN, .n = n};
 	if (stats_t_interval(x, n, confidence, &v.lo, &v.hi) < 0)
-		v.lo = v.hi = NAN;
+		v.lo = v.hi = (double)NAN;
 	return v;
 }
 
@@ -154,12 +154,12 @@ static double growth(const WinnerEvidence *e, const Usable *u, const char *name)
 		const Metric *b = measurement_get(e->baseline[u->pair[i]], name);
 		const Metric *c = measurement_get(e->candidate[u->pair[i]], name);
 		if (!b || !c)
-			return NAN;
+			return (double)NAN;
 		base += b->value;
 		cand += c->value;
 	}
 	if (!(base > 0))
-		return NAN;
+		return (double)NAN;
 	return (cand - base) / base;
 }
 

@@ -190,7 +190,8 @@ TEST(without_gnuplot_the_error_names_the_package)
 	folder_init(&f);
 	PlotSpec s = spec_of(PLOT_PARETO, trials);
 	Err err = ERR_INIT;
-	_cleanup_free_ char *path = strdup(getenv("PATH") ? getenv("PATH") : "");
+	char path[4096];
+	snprintf(path, sizeof(path), "%s", getenv("PATH") ? getenv("PATH") : "");
 	setenv("PATH", f.path, 1);
 	int r = plot_write(&s, f.file[0], &err);
 	setenv("PATH", path, 1);

@@ -42,8 +42,12 @@ TEST(long_text_is_cut_between_characters)
 
 static const PlotTrial trials[] = {
     {.generation = 0, .number = 1, .fitness = 0.5, .feasible = true, .x = 300, .y = 8},
-    {.generation = 0, .number = 2, .outcome = OUTCOME_INFEASIBLE, .x = NAN, .y = NAN},
-    {.generation = 1, .number = 3, .outcome = OUTCOME_OOM, .x = NAN, .y = NAN},
+    {.generation = 0,
+     .number = 2,
+     .outcome = OUTCOME_INFEASIBLE,
+     .x = (double)NAN,
+     .y = (double)NAN},
+    {.generation = 1, .number = 3, .outcome = OUTCOME_OOM, .x = (double)NAN, .y = (double)NAN},
     {.generation = 1, .number = 4, .fitness = 0.7, .feasible = true, .x = 100, .y = 8},
     {.generation = 1, .number = 5, .fitness = 0.6, .feasible = true, .x = 200, .y = 16},
 };

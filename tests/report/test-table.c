@@ -149,8 +149,8 @@ TEST(numbers_show_about_three_digits_and_their_unit)
 	    {0, NULL, "0"},
 	    {1e-7, "s", "1e-07 s"},
 	    {1e300, "a_unit_of_15_ch", "1e+300 a_unit_of_15_c"},
-	    {NAN, "ms", "-"},
-	    {INFINITY, "ms", "-"},
+	    {(double)NAN, "ms", "-"},
+	    {(double)INFINITY, "ms", "-"},
 	};
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		char text[32];
@@ -166,9 +166,9 @@ TEST(intervals_show_signs_and_equal_digits)
 	CHECK_STR(text, "+0.041 [+0.012, +0.070]");
 	report_interval(-100.4, -120.6, -80, text);
 	CHECK_STR(text, "-100 [-121, -80]");
-	report_interval(0.5, NAN, NAN, text);
+	report_interval(0.5, (double)NAN, (double)NAN, text);
 	CHECK_STR(text, "+0.500");
-	report_interval(NAN, 0, 1, text);
+	report_interval((double)NAN, 0, 1, text);
 	CHECK_STR(text, "-");
 	report_interval(-1.5e300, -1e308, 1e308, text);
 	CHECK_STR(text, "-1.5e+300 [-1e+308, +1e+308]");

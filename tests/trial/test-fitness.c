@@ -5,7 +5,7 @@
 
 static void set(Measurement *m, const char *name, double value, double se)
 {
-	Metric x = {.value = value, .se = se, .lo = NAN, .hi = NAN};
+	Metric x = {.value = value, .se = se, .lo = (double)NAN, .hi = (double)NAN};
 	snprintf(x.name, sizeof(x.name), "%s", name);
 	CHECK_OK(measurement_set(m, &x, NULL));
 }
@@ -111,8 +111,8 @@ TEST(weights_count_relative_to_their_sum)
 TEST(a_broken_or_unmeasured_constraint_gives_zero_and_is_named)
 {
 	Objective o = {.name = (char[]){"a"}, .goal = GOAL_MAXIMIZE, .weight = 1, .best = 1};
-	Constraint c[] = {{.name = (char[]){"wer_pct"}, .min = NAN, .max = 6},
-			  {.name = (char[]){"tokens"}, .min = 10, .max = NAN}};
+	Constraint c[] = {{.name = (char[]){"wer_pct"}, .min = (double)NAN, .max = 6},
+			  {.name = (char[]){"tokens"}, .min = 10, .max = (double)NAN}};
 	Goals g = {.objectives = {&o, 1}, .constraints = {c, 2}};
 	Measurement m = {.outcome = OUTCOME_OK};
 	set(&m, "a", 1, 0);

@@ -5,7 +5,7 @@
 
 static Metric metric(const char *name, double value)
 {
-	Metric x = {.value = value, .lo = NAN, .hi = NAN};
+	Metric x = {.value = value, .lo = (double)NAN, .hi = (double)NAN};
 	snprintf(x.name, sizeof(x.name), "%s", name);
 	return x;
 }
@@ -66,9 +66,10 @@ TEST(values_that_are_not_finite_are_refused)
 {
 	Measurement m = {.outcome = OUTCOME_OK};
 	Err err = ERR_INIT;
-	Metric bad[] = {metric("a", NAN), metric("a", INFINITY), metric("a", 1),
-			metric("a", 1),	  metric("a", 1),	 metric("a", 1)};
-	bad[2].se = NAN;
+	Metric bad[] = {metric("a", (double)NAN), metric("a", (double)INFINITY),
+			metric("a", 1),		  metric("a", 1),
+			metric("a", 1),		  metric("a", 1)};
+	bad[2].se = (double)NAN;
 	bad[3].se = -1;
 	bad[4].lo = 2, bad[4].hi = 1;
 	bad[5].lo = 1;

@@ -21,7 +21,7 @@ typedef struct Case {
 
 static void put(Measurement *m, const char *name, double value)
 {
-	Metric x = {.value = value, .lo = NAN, .hi = NAN};
+	Metric x = {.value = value, .lo = (double)NAN, .hi = (double)NAN};
 	snprintf(x.name, sizeof(x.name), "%s", name);
 	CHECK_OK(measurement_set(m, &x, NULL));
 }
@@ -42,7 +42,7 @@ static void case_init(Case *c, size_t pairs)
 		     .best = 20,
 		     .tolerance = 0.1},
 		},
-	    .constraint = {.name = (char *)(uintptr_t) "wer_pct", .min = NAN, .max = 6},
+	    .constraint = {.name = (char *)(uintptr_t) "wer_pct", .min = (double)NAN, .max = 6},
 	};
 	c->goals = (Goals){.objectives = {c->objectives, 2}, .oom_zero = true};
 	for (size_t i = 0; i < PAIRS_MAX; i++) {
