@@ -38,14 +38,9 @@ static int command_init(Evaluator *e, const EvaluatorSpec *spec, const char *bas
 	int r = childspec_new(spec, base_dir, &c, err);
 	if (r < 0)
 		return r;
-	c->argv = calloc(spec->command.n + 1, sizeof(*c->argv));
+	c->argv = eval_strings_copy((const char *const *)spec->command.items, spec->command.n);
 	if (!c->argv)
 		return err_oom(err);
-	for (size_t i = 0; i < spec->command.n; i++) {
-		c->argv[i] = strdup(spec->command.items[i]);
-		if (!c->argv[i])
-			return err_oom(err);
-	}
 	r = check_program(c->argv[0], base_dir, at, missing, d, err);
 	if (r >= 0)
 		e->impl = TAKE_PTR(c);

@@ -14,6 +14,19 @@ void eval_strings_free(char **list)
 	free(list);
 }
 
+char **eval_strings_copy(const char *const *items, size_t n)
+{
+	char **list = calloc(n + 1, sizeof(*list));
+	for (size_t i = 0; list && i < n; i++) {
+		list[i] = strdup(items[i]);
+		if (!list[i]) {
+			eval_strings_free(list);
+			return NULL;
+		}
+	}
+	return list;
+}
+
 typedef struct EnvList {
 	char **items;
 	size_t n, size;

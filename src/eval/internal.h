@@ -61,3 +61,5 @@ int eval_request_text(const EvalRequest *rq, Stage stage, const json_t *extra, S
  * of every DREAM_ variable of ours. Strings and list are owned (environment.c). */
 int eval_environment(const ChildSpec *c, const EvalRequest *rq, char ***ret, Err *err);
 void eval_strings_free(char **list);
+/* A NULL-terminated copy; NULL when out of memory. */
+char **eval_strings_copy(const char *const *items, size_t n);

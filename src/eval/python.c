@@ -51,6 +51,7 @@ static int python_init(Evaluator *e, const EvaluatorSpec *spec, const char *base
 {
 	_cleanup_(childspec_freep) ChildSpec *c = NULL;
 	const char *interpreter = spec->interpreter ? spec->interpreter : "python3";
+	const char *const argv[] = {interpreter, "-c", python_shim};
 	_cleanup_free_ char *joined = path_join(base_dir ? base_dir : ".", spec->path);
 	_cleanup_free_ char *path = NULL;
 
@@ -63,13 +64,8 @@ static int python_init(Evaluator *e, const EvaluatorSpec *spec, const char *base
 		return r;
 	path = realpath(joined, NULL); /* it runs in another folder */
 	c->extra = shim_orders(spec, path ? path : joined);
-	c->argv = calloc(4, sizeof(*c->argv));
+	c->argv = eval_strings_copy(argv, 3);
 	if (!c->extra || !c->argv)
-		return err_oom(err);
-	c->argv[0] = strdup(interpreter);
-	c->argv[1] = strdup("-c");
-	c->argv[2] = strdup(python_shim);
-	if (!c->argv[0] || !c->argv[1] || !c->argv[2])
 		return err_oom(err);
 	e->impl = TAKE_PTR(c);
 	return 0;
