@@ -92,7 +92,7 @@ static Decimal nearest_with(double v, int precision)
 	d.digits[0] = text[0];
 	if (precision > 1)
 		memcpy(d.digits + 1, text + 2, (size_t)precision - 1);
-	d.exp10 = atoi(strchr(text, 'e') + 1);
+	d.exp10 = (int)strtol(strchr(text, 'e') + 1, NULL, 10);
 	return d;
 }
 
@@ -118,7 +118,8 @@ static Decimal shortest(double v)
 void js_double(double v, char *ret)
 {
 	if (!isfinite(v) || v == 0) {
-		strcpy(ret, !isfinite(v) ? "null" : signbit(v) ? "-0.0" : "0.0");
+		const char *text = !isfinite(v) ? "null" : signbit(v) ? "-0.0" : "0.0";
+		(void)snprintf(ret, 32, "%s", text);
 		return;
 	}
 	Decimal d = shortest(v);
