@@ -152,7 +152,9 @@ static int fill_steps(const Range *r, Dim *dim, Diags *d)
 	double last = 0;
 	int e = 0;
 	for (double i = 0; i <= whole && e >= 0; i++) {
-		double v = round_to(r->min + i * step, r->decimals);
+		double v = r->min + i * step;
+		if (!r->whole)
+			v = round_to(v, r->decimals);
 		if (i > 0 && v <= last) {
 			conf_fault(r->at, d, "a larger step",
 				   "numbers near %.15g have no steps as small as %.15g", r->max,

@@ -188,6 +188,22 @@ TEST(survivors_of_the_last_evolution_take_part_without_being_measured_again)
 	CHECK(descended > 100);
 }
 
+TEST(a_survivor_whose_result_was_void_is_asked_for_first)
+{
+	_cleanup_(space_freep) Space *s = space_from(GRID3);
+	SearchKnown known = {{.level = {4, 5, 6}}, OUTCOME_CONTENDED, 0, 0, true};
+	SearchSpec spec = seeds_spec("rzero", s, 5);
+	spec.known = &known;
+	spec.n_known = 1;
+	_cleanup_(search_freep) Search *search = NULL;
+	SearchAsk a;
+	CHECK_OK(search_new(&spec, &search, NULL));
+	CHECK_INT(search_ask(search, &a, NULL), 1);
+	CHECK(point_equal(s, &a.point, &known.point));
+	CHECK_INT(a.origin, ORIGIN_WARM);
+	CHECK(!a.repeat);
+}
+
 /* Measured fitness with an error that shrinks when readings are combined. */
 TEST(under_noise_the_best_is_measured_again_on_purpose_until_it_is_known_well_enough)
 {
