@@ -62,7 +62,8 @@ static void fill_trial(StoreTrial *t, const char *experiment, int64_t n)
 	static const char *const names[] = {"stt_latency_ms", "llm_latency_ms",
 					    "concurrent_capacity", "oom_events", "gpu_memory_pct"};
 	for (size_t i = 0; i < 5; i++) {
-		Metric m = {.value = rng_unit(&rng) * 500, .lo = NAN, .hi = NAN, .n = 60};
+		Metric m = {
+		    .value = rng_unit(&rng) * 500, .lo = (double)NAN, .hi = (double)NAN, .n = 60};
 		snprintf(m.name, sizeof(m.name), "%s", names[i]);
 		if (measurement_set(&t->m, &m, NULL) < 0)
 			fail("cannot make a trial", NULL);

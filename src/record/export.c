@@ -130,7 +130,9 @@ int record_verify_export(const char *path, const ChainSpec *spec, char **ret_tex
 {
 	_cleanup_(lines_done) Lines l = {.path = path, .buf = malloc(LINE_MAX_LEN + 2)};
 	_cleanup_(chain_freep) Chain *chain = NULL;
-	int r = l.buf ? chain_new(spec, &chain, err) : err_oom(err);
+	if (!l.buf)
+		return err_oom(err);
+	int r = chain_new(spec, &chain, err);
 	if (r < 0)
 		return r;
 	l.f = strcmp(path, "-") == 0 ? stdin : fopen(path, "re");

@@ -148,7 +148,7 @@ static int judge(Walk *w, char **ret_text, Err *err)
 	return r;
 }
 
-/* 0, or 1 and SQLite's own words about the file. */
+/* 0, or -EBADMSG and SQLite's own words about the file instead of what *ret_text was. */
 static int check_file(Store *s, char **ret_text, Err *err)
 {
 	_cleanup_(stmt_done) Stmt *st = NULL;
@@ -161,30 +161,32 @@ static int check_file(Store *s, char **ret_text, Err *err)
 	const char *says = (const char *)sqlite3_column_text(st, 0);
 	if (says && strcmp(says, "ok") == 0)
 		return 0;
+	free(*ret_text);
 	*ret_text = str_fmt("the database file is damaged: %s", says ? says : "unreadable");
-	return *ret_text ? 1 : err_oom(err);
+	return *ret_text ? err_set(err, -EBADMSG, "%s", *ret_text) : err_oom(err);
 }
 
-/* The chain first, for it can name a record; then the file. */
+static int verify_chain(Store *s, const ChainSpec *spec, char **ret_text, Err *err)
+{
+	_cleanup_(walk_done) Walk w = {.s = s};
+	int r = walk_all(&w, spec, err);
+	return r < 0 ? r : judge(&w, ret_text, err);
+}
+
+/* The chain before the file, for it can name a record. */
 static int verify_all(Store *s, const ChainSpec *spec, char **ret_text, Err *err)
 {
-	_cleanup_free_ char *chain_text = NULL, *other = NULL;
 	int r = schema_check(s, ret_text, err);
 	if (r < 0)
 		return r;
 	if (r == 0)
 		return err_set(err, -EBADMSG, "%s", *ret_text);
-	_cleanup_(walk_done) Walk w = {.s = s};
-	r = walk_all(&w, spec, err);
-	if (r == 0)
-		r = judge(&w, &chain_text, err);
-	if (r == 0)
-		r = check_file(s, &other, err);
-	if (r < 0 && r != -EBADMSG)
-		return r;
-	if (r > 0)
-		r = err_set(err, -EBADMSG, "%s", other);
-	*ret_text = other ? TAKE_PTR(other) : TAKE_PTR(chain_text);
+	r = verify_chain(s, spec, ret_text, err);
+	bool unreadable = r == -EBADMSG && !*ret_text;
+	if (r == 0 || unreadable) {
+		int file = check_file(s, ret_text, err);
+		r = r == 0 ? file : r;
+	}
 	return r;
 }
 
@@ -192,18 +194,20 @@ int store_verify(Store *s, const char *pinned_key_hex, int64_t head_seq, const H
 		 char **ret_text, Err *err)
 {
 	ChainSpec spec = {.pinned_key_hex = pinned_key_hex, .head_seq = head_seq, .head = head};
-	Err own = ERR_INIT;
-	Err *e = err ? err : &own;
 	char *text = NULL;
 	/* One moment of the store, whatever others append meanwhile. */
-	int r = store_exec(s, "BEGIN", e, "verify");
+	int r = store_exec(s, "BEGIN", err, "verify");
 	if (r == 0) {
-		r = verify_all(s, &spec, &text, e);
+		r = verify_all(s, &spec, &text, err);
 		sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
 	}
 	if (r == -EBADMSG && !text)
-		text = strdup(e->msg); /* the file is too damaged to be walked */
-	if ((r == 0 || r == -EBADMSG) && !text)
+		text = strdup("the database file is damaged beyond reading");
+	if (r != 0 && r != -EBADMSG) {
+		free(text);
+		return r;
+	}
+	if (!text)
 		return err_oom(err);
 	*ret_text = text;
 	return r;

@@ -89,7 +89,7 @@ TEST(what_cannot_be_kept_is_refused_and_nothing_of_the_call_stays)
 	StoreTrial good, bad, *list[] = {&good, &bad};
 	make_trial("gpu", 1, &good);
 	make_trial("gpu", 2, &bad);
-	bad.fitness = NAN;
+	bad.fitness = (double)NAN;
 	CHECK_ERR(store_add_trials(f.store, list, 2, NULL), EINVAL);
 	CHECK_INT(good.seq, 0);
 	int64_t seq;
