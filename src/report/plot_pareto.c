@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "report/script.h"
+#include "report/text.h"
 
 static const ScriptFrame frame = {
     .width = 1000, .height = 620, .left = 0.09, .right = 0.96, .bottom = 0.18, .top = 0.86};
@@ -128,9 +129,12 @@ static void add_range(Str *out, const char *axis, double lo, double hi)
 static void add_axis_label(Str *out, const char *axis, const char *label, bool maximize)
 {
 	_cleanup_(str_done) Str text = STR_INIT;
-	str_addf(&text, "%s (%s is better)", label ? label : axis, maximize ? "more" : "less");
+	size_t fits = text_bytes(label ? label : axis, 48);
+	str_addn(&text, label ? label : axis, fits);
+	str_addf(&text, "%s (%s is better)", label && label[fits] ? "…" : "",
+		 maximize ? "more" : "less");
 	str_addf(out, "set %slabel ", axis);
-	script_text(out, text.s ? text.s : "", 60, false);
+	script_text(out, text.s ? text.s : "", 80, false);
 	str_addf(out, " %s noenhanced textcolor rgb '" COLOR_INK "'\n",
 		 axis[0] == 'x' ? "offset 0,0.4" : "");
 }

@@ -144,8 +144,10 @@ void script_tics(Str *out, const char *axis, double lo, double hi, unsigned abou
 	int decimals = (int)fmax(0, ceil(-log10(step) - 1e-9));
 	str_addf(out, "set %stics %.10g,%.10g,%.10g\n", axis, ceil(lo / step - 1e-9) * step, step,
 		 floor(hi / step + 1e-9) * step);
-	if (step < 1e6)
+	if (decimals <= 3 && fabs(hi) < 1e6)
 		str_addf(out, "set format %s '%%.%df'\n", axis, decimals);
+	else
+		str_addf(out, "set format %s '%%g'\n", axis);
 }
 
 /* Text is about this wide, in points a character. */
