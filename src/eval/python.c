@@ -7,7 +7,7 @@
 #include "base/json.h"
 #include "base/proc.h"
 #include "eval/internal.h"
-#include "python_shim.h"
+#include "eval/python_shim.h"
 
 static int check_files(const char *path, const char *interpreter, const ConfNode *at,
 		       DiagLevel missing, Diags *d, Err *err)
