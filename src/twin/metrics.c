@@ -193,3 +193,17 @@ int metrics_of_stt(const Load *l, Measurement *m, Err *err)
 		return err_oom(err);
 	return latencies(l, "stt", &v, m, err);
 }
+
+int metrics_quantile_spread(const Load *l, double share, double *ret)
+{
+	_cleanup_(values_done) Values v = {0};
+	if (values_new((size_t)l->stream.requests, &v) < 0)
+		return -ENOMEM;
+	collect(l, latency_ms, &v);
+	double at = stats_quantile(v.sorted, v.n, share), lo, hi;
+	*ret = 0;
+	if (share < 1 && at > 0 &&
+	    stats_quantile_interval(v.sorted, v.n, share, 0.95, &lo, &hi, NULL) == 0)
+		*ret = (hi - lo) / (2 * 1.96) / at;
+	return 0;
+}

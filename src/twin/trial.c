@@ -243,7 +243,7 @@ static int measure(Trial *tr, Err *err)
 /* --- Capacity -------------------------------------------------------------------------------- */
 
 /* That many users at once, beside the other services' usual load: do enough meet the limit? */
-static int try_level(Trial *tr, int64_t level, bool *ret_met)
+static int try_level(Trial *tr, int64_t level, bool *ret_met, double *ret_spread)
 {
 	const Workload *w = tr->t->workload;
 	Stream stream = *w->llm;
@@ -267,7 +267,8 @@ static int try_level(Trial *tr, int64_t level, bool *ret_met)
 	/* One more than can finish: only the level's own stream ends it. */
 	r = run_load(tr, &llm, asks_stt ? &stt : NULL, 1);
 	*ret_met = llm.misses <= llm.misses_max && llm.measured == stream.requests;
-	return r;
+	return r == 0 && *ret_met ? metrics_quantile_spread(&llm, w->capacity_share, ret_spread)
+				  : r;
 }
 
 static int measure_capacity(Trial *tr, Err *err)
@@ -275,16 +276,19 @@ static int measure_capacity(Trial *tr, Err *err)
 	const Workload *w = tr->t->workload;
 	if (!w->llm || tr->llm.n == 0 || w->llm->limit_us <= 0 || w->capacity_max <= 0)
 		return 0;
+	/* Latency grows with the users, so that a limit whose latency is uncertain by a share of
+	 * it gives a capacity that is uncertain by about the same share. */
+	double spread = 0;
 	Capacity c = capacity_start(w->capacity_max);
 	for (int64_t level; (level = capacity_next(&c)) > 0;) {
 		bool met = false;
-		int r = try_level(tr, level, &met);
+		int r = try_level(tr, level, &met, &spread);
 		if (r < 0 || tr->host.failed)
 			return r;
 		capacity_told(&c, level, met);
 	}
-	return metric_plain(tr->host.m, "concurrent_capacity", "requests", (double)c.met, 0,
-			    LEVEL_REQUESTS_MIN, err);
+	return metric_plain(tr->host.m, "concurrent_capacity", "requests", (double)c.met,
+			    spread * (double)c.met, LEVEL_REQUESTS_MIN, err);
 }
 
 /* --- Evidence -------------------------------------------------------------------------------- */

@@ -1,6 +1,5 @@
 /* The 3060 box against what was published about such a box. Each case states its tolerance. */
-#include "rig.h"
-#include "twin/llm.h"
+#include "engine-rig.h"
 
 enum {
 	PROMPT = 16, /* tokens that are not in the prefix cache; the published test does not say */
@@ -40,44 +39,19 @@ static int ascending(const void *a, const void *b)
  * the first token. Too few samples for a trial to report, so the engine is run by itself. */
 static double first_wave_ttft_ms(const Box *box, int64_t users)
 {
-	static Host host;
-	Measurement m = MEASUREMENT_INIT;
-	host = (Host){.box = box, .m = &m};
-	host.sim.gpu.total_bytes = box->gpu.total_bytes;
-	host.sim.noise = noise_start(&box->noise, 1, 0);
-	host.sim.noise.trial = 1;
-	Service service = {.name = "judge", .log = json_array()};
-	service.set.vllm =
-	    (VllmSettings){box_llm(box, LLM_3060), 0.9, 2048, 256, 2048, false, false};
-	Llm llm = {.host = &host, .service = &service};
-	CHECK_OK(llm_start(&llm));
-	CHECK(!host.failed);
-
-	Load load;
-	int64_t unfinished = 1;
+	const VllmSettings set = {box_llm(box, LLM_3060), 0.9, 2048, 256, 2048, false, false};
 	const Stream stream = {.arrivals = ARRIVALS_CLOSED,
 			       .users = users,
 			       .requests = users,
 			       .prompt = {.median = PROMPT, .min = 1, .max = 4096},
 			       .output = {.median = 100, .min = 1, .max = 4096}};
-	CHECK_OK(load_init(&load, &stream, false, 1, llm_send, &llm));
-	llm.load = &load;
-	CHECK_OK(sim_clear(&host.sim));
-	CHECK_OK(load_begin(&load, &host.sim, &unfinished));
-	while (sim_step(&host.sim, INT64_MAX) > 0)
-		;
-	CHECK_INT(load.measured, users);
+	EngineRig *e = engine_run(box, &set, &stream);
 	double ms[128];
 	for (int64_t i = 0; i < users; i++)
-		ms[i] = (double)(load.samples[i].first_us - load.samples[i].planned_us) / 1e3;
+		ms[i] = (double)(e->load.samples[i].first_us - e->load.samples[i].planned_us) / 1e3;
+	engine_free(e);
 	qsort(ms, (size_t)users, sizeof(*ms), ascending);
-	double p95 = ms[(users * 95 + 99) / 100 - 1];
-	load_done(&load);
-	llm_done(&llm);
-	events_done(&host.sim.events);
-	json_decref(service.log);
-	measurement_done(&m);
-	return p95;
+	return ms[(users * 95 + 99) / 100 - 1];
 }
 
 /* Published: 43 ms for one user (its 95th percentile is given as 40), and 140, 280, 570 and 770 ms
