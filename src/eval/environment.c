@@ -65,16 +65,19 @@ static bool is_set_in(char *const *env, const char *name)
 	return false;
 }
 
-static bool is_uuid(const char *gpu)
+const char *eval_leased_gpu(const EvalRequest *rq)
 {
-	return gpu && (strncmp(gpu, "GPU-", 4) == 0 || strncmp(gpu, "MIG-", 4) == 0);
+	const char *gpu = rq->lease ? rq->gpu_uuid : NULL;
+	bool uuid = gpu && (strncmp(gpu, "GPU-", 4) == 0 || strncmp(gpu, "MIG-", 4) == 0);
+	return uuid ? gpu : NULL;
 }
 
 /* Without a lease there is no right to a GPU: it sees none, unless the configuration says so. */
 static void add_gpu(EnvList *l, const ChildSpec *c, const EvalRequest *rq)
 {
-	if (rq->lease && is_uuid(rq->gpu_uuid))
-		add(l, str_fmt("CUDA_VISIBLE_DEVICES=%s", rq->gpu_uuid));
+	const char *gpu = eval_leased_gpu(rq);
+	if (gpu)
+		add(l, str_fmt("CUDA_VISIBLE_DEVICES=%s", gpu));
 	else if (!rq->lease && !is_set_in(c->env, "CUDA_VISIBLE_DEVICES"))
 		add(l, strdup("CUDA_VISIBLE_DEVICES="));
 	if (rq->lease && !is_set_in(c->env, "CUDA_DEVICE_ORDER"))
@@ -83,7 +86,7 @@ static void add_gpu(EnvList *l, const ChildSpec *c, const EvalRequest *rq)
 
 int eval_environment(const ChildSpec *c, const EvalRequest *rq, char ***ret, Err *err)
 {
-	bool gpu_decided = rq->lease && is_uuid(rq->gpu_uuid);
+	bool gpu_decided = eval_leased_gpu(rq) != NULL;
 	EnvList l = {.size = count(c->env) + count(environ) + 3};
 
 	l.items = calloc(l.size, sizeof(*l.items));

@@ -60,6 +60,9 @@ int eval_request_text(const EvalRequest *rq, Stage stage, const json_t *extra, S
 /* "NAME=value" and "NAME" entries for ProcSpec.env: the configuration's, the GPU's, and the removal
  * of every DREAM_ variable of ours. Strings and list are owned (environment.c). */
 int eval_environment(const ChildSpec *c, const EvalRequest *rq, char ***ret, Err *err);
+/* The UUID of the leased GPU; NULL without a lease, or when the lease is of a GPU without a name.
+ */
+const char *eval_leased_gpu(const EvalRequest *rq);
 void eval_strings_free(char **list);
 /* A NULL-terminated copy; NULL when out of memory. */
 char **eval_strings_copy(const char *const *items, size_t n);

@@ -87,7 +87,7 @@ static json_t *gpu_json(const EvalRequest *rq)
 {
 	if (!rq->lease)
 		return json_null();
-	return json_pack("{s:s?}", "uuid", rq->gpu_uuid);
+	return json_pack("{s:s?}", "uuid", eval_leased_gpu(rq));
 }
 
 int eval_request_text(const EvalRequest *rq, Stage stage, const json_t *extra, Str *out, Err *err)

@@ -166,6 +166,30 @@ TEST(the_request_says_what_the_documentation_says)
 	json_decref(service.params);
 }
 
+TEST(a_lease_of_a_gpu_without_a_name_leaves_the_choice_to_the_evaluator)
+{
+	char dir[] = "/tmp/test-evaluators-XXXXXX", file[128];
+	EvalRequest rq = request_make();
+	CHECK(mkdtemp(dir));
+	CHECK_INT(lease_take(dir, "default", "test", &rq.lease, NULL, NULL), 1);
+	rq.gpu_uuid = "default";
+	Str text = STR_INIT;
+	CHECK_OK(eval_request_text(&rq, STAGE_OBSERVED, NULL, &text, NULL));
+	CHECK(strstr(text.s, "\"gpu\": {\"uuid\": null}"));
+	str_done(&text);
+
+	ChildSpec none = {0};
+	char **env = NULL;
+	CHECK_OK(eval_environment(&none, &rq, &env, NULL));
+	for (char **e = env; *e; e++)
+		CHECK(strncmp(*e, "CUDA_VISIBLE_DEVICES", 20) != 0);
+	eval_strings_free(env);
+	lease_release(rq.lease);
+	snprintf(file, sizeof(file), "%s/gpu-default.lock", dir);
+	unlink(file);
+	rmdir(dir);
+}
+
 /* --- The examples of docs/evaluator.md ------------------------------------------------------- */
 
 TEST(the_shell_example_measures)
