@@ -19,7 +19,7 @@ bench: build
 
 # What takes long: a run that is killed hundreds of times. KILLS and SEED can be given.
 soak: build
-	KILLS=$${KILLS:-200} SEED=$${SEED:-1} tools/run-tests $(BUILD) --timeout-multiplier 20 crash faults
+	KILLS=$${KILLS:-200} SEED=$${SEED:-1} tools/run-tests $(BUILD) --timeout-multiplier 20 run-crash run-faults
 
 build:
 	tools/deps
