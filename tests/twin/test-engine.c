@@ -115,8 +115,9 @@ TEST(every_request_gets_exactly_its_tokens_at_any_load)
 	rig_free(r);
 }
 
-/* Running decode steps in one piece is only a short cut.
- * It must end when the steps one by one would. */
+/* Running decode steps in one piece is only a short cut: it must end when the steps one by one
+ * would.
+ */
 TEST(a_run_of_steps_ends_when_its_single_steps_would)
 {
 	Rig *r = rig_new("rtx3060", small_cache);
