@@ -79,9 +79,12 @@ static int apply_read(const ConfNode *n, void *member, Diags *d)
 		return -ENOMEM;
 	l->items = items;
 	for (size_t i = 0; i < conf_len(n); i++) {
+		char *name = strdup(conf_key(n, i));
+		if (!name)
+			return -ENOMEM;
+		items[i].name = name;
 		l->n = i + 1;
-		items[i].name = strdup(conf_key(n, i));
-		int r = items[i].name ? read_targets(conf_at(n, i), &items[i], d) : -ENOMEM;
+		int r = read_targets(conf_at(n, i), &items[i], d);
 		if (r < 0)
 			return r;
 	}

@@ -148,15 +148,17 @@ static int read_stages(const ConfNode *n, void *member, Diags *d)
 		conf_fault(n, d, "[isolated, colocated, production]", "there is no list of stages");
 		return 0;
 	}
-	s->items = calloc(count, sizeof(*s->items));
-	if (!s->items)
+	char **items = calloc(count, sizeof(*items));
+	if (!items)
 		return -ENOMEM;
+	s->items = items;
 	for (size_t i = 0; i < count; i++) {
 		if (!is_word(conf_at(n, i), "stage", stages, d))
 			continue;
-		s->items[s->n] = strdup(conf_text(conf_at(n, i)));
-		if (!s->items[s->n++])
+		char *copy = strdup(conf_text(conf_at(n, i)));
+		if (!copy)
 			return -ENOMEM;
+		items[s->n++] = copy;
 	}
 	return 0;
 }

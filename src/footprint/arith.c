@@ -1,4 +1,4 @@
-#include "arith.h"
+#include "footprint/arith.h"
 
 #include <stdio.h>
 #include <stdlib.h>

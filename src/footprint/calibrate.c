@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "arith.h"
+#include "footprint/arith.h"
 #include "footprint/footprint.h"
 
 /* "0.37 GiB" is rounded to two decimals. */

@@ -6,8 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "arith.h"
+#include "footprint/arith.h"
 #include "footprint/footprint.h"
+#include "footprint/settings.h"
 
 typedef struct Walk {
 	const Footprint *fp;
@@ -26,92 +27,6 @@ static void walk_done(Walk *w)
 	str_done(&w->known);
 	str_done(&w->why);
 	fit_done(&w->fit);
-}
-
-/* --- Settings -------------------------------------------------------------------------------- */
-
-static int setting_int(const Walk *w, const json_t *settings, const char *name, int64_t *ret,
-		       Err *err)
-{
-	const json_t *v = json_object_get(settings, name);
-
-	*ret = 0;
-	if (!v || json_is_null(v))
-		return 0;
-	if (!json_is_integer(v) || json_integer_value(v) < 1)
-		return err_set(err, -EINVAL,
-			       "setting %s of service %s must be a whole number from 1", name,
-			       w->service);
-	*ret = json_integer_value(v);
-	return 0;
-}
-
-static int setting_text(const Walk *w, const json_t *settings, const char *name, const char **ret,
-			Err *err)
-{
-	const json_t *v = json_object_get(settings, name);
-
-	*ret = NULL;
-	if (!v || json_is_null(v))
-		return 0;
-	if (!json_is_string(v))
-		return err_set(err, -EINVAL, "setting %s of service %s must be a text", name,
-			       w->service);
-	*ret = json_string_value(v);
-	return 0;
-}
-
-/* NAN: not said. */
-static int setting_share(const Walk *w, const json_t *settings, double *ret, Err *err)
-{
-	const json_t *v = json_object_get(settings, "gpu_memory_utilization");
-
-	*ret = (double)NAN;
-	if (!v || json_is_null(v))
-		return 0;
-	double share = json_is_number(v) ? json_number_value(v) : (double)NAN;
-	if (!(share > 0 && share <= 1))
-		return err_set(
-		    err, -EINVAL,
-		    "setting gpu_memory_utilization of service %s must be a number above 0 "
-		    "and at most 1",
-		    w->service);
-	*ret = share;
-	return 0;
-}
-
-/* What a candidate asks of one vLLM instance. The key's texts are borrowed from the settings. */
-typedef struct VllmAsk {
-	VllmKey key;
-	double share;
-} VllmAsk;
-
-static int read_ask(const Walk *w, const ServiceSpec *s, const json_t *settings, VllmAsk *ret,
-		    Err *err)
-{
-	const char *model, *dtype;
-	VllmKey k = {.version = s->version};
-	int r;
-
-	if ((r = setting_text(w, settings, "model", &model, err)) < 0 ||
-	    (r = setting_text(w, settings, "kv_cache_dtype", &dtype, err)) < 0 ||
-	    (r = setting_int(w, settings, "max_model_len", &k.max_model_len, err)) < 0 ||
-	    (r = setting_int(w, settings, "max_num_seqs", &k.max_num_seqs, err)) < 0 ||
-	    (r = setting_int(w, settings, "max_num_batched_tokens", &k.max_num_batched_tokens,
-			     err)) < 0 ||
-	    (r = setting_share(w, settings, &ret->share, err)) < 0)
-		return r;
-	const json_t *eager = json_object_get(settings, "enforce_eager");
-	if (eager && !json_is_boolean(eager))
-		return err_set(err, -EINVAL,
-			       "setting enforce_eager of service %s must be true or "
-			       "false",
-			       w->service);
-	k.enforce_eager = json_is_true(eager);
-	memcpy(&k.model, &model, sizeof(model));
-	memcpy(&k.kv_cache_dtype, &dtype, sizeof(dtype));
-	ret->key = k;
-	return 0;
 }
 
 /* --- Verdicts -------------------------------------------------------------------------------- */
@@ -360,7 +275,7 @@ static int walk_vllm(Walk *w, const ServiceSpec *s, const json_t *settings, Err 
 {
 	VllmAsk a;
 	const VllmFact *near = NULL;
-	int r = read_ask(w, s, settings, &a, err);
+	int r = ask_read(s, settings, &a, err);
 
 	if (r < 0)
 		return r;
@@ -412,8 +327,8 @@ static int walk_whisper(Walk *w, const json_t *settings, Err *err)
 	const char *size, *engine;
 	int r;
 
-	if ((r = setting_text(w, settings, "model_size", &size, err)) < 0 ||
-	    (r = setting_text(w, settings, "engine", &engine, err)) < 0)
+	if ((r = setting_text(w->service, settings, "model_size", &size, err)) < 0 ||
+	    (r = setting_text(w->service, settings, "engine", &engine, err)) < 0)
 		return r;
 	const WhisperFact *fact = size ? find_whisper(w->fp, size, engine) : NULL;
 	w->used += w->fp->context_bytes;
