@@ -17,9 +17,10 @@ quick: build
 bench: build
 	tools/bench $(BUILD)
 
-# What takes long: a run that is killed hundreds of times. KILLS and SEED can be given.
+# What takes long: a run that is killed hundreds of times, and whose every call fails in turn. KILLS, FAULTS and SEED
+# can be given.
 soak: build
-	KILLS=$${KILLS:-200} SEED=$${SEED:-1} tools/run-tests $(BUILD) --timeout-multiplier 20 run-crash run-faults
+	KILLS=$${KILLS:-200} FAULTS=$${FAULTS:-all} SEED=$${SEED:-1} tools/run-tests $(BUILD) --timeout-multiplier 20 run-crash run-faults
 
 build:
 	tools/deps

@@ -49,8 +49,7 @@ static const Option options[] = {
     {NULL, 0, NULL, 0, 0, NULL, 0, 0, NULL, NULL},
 };
 
-/* --- What would be tried
- * --------------------------------------------------------------------------- */
+/* --- What would be tried --------------------------------------------------------------------- */
 
 /* An upper bound of the trials of one epoch: the search's asks, then every finalist's pairs. */
 static uint64_t most_trials(const Experiment *x, uint64_t feasible)
@@ -117,8 +116,7 @@ static int dry_run(const Options *o, const Plan *plan)
 	return o->json ? cli_print_json(json_incref(list)) : cli_print(text.s ? text.s : "");
 }
 
-/* --- The run
- * ------------------------------------------------------------------------------------------ */
+/* --- The run --------------------------------------------------------------------------------- */
 
 typedef struct Session {
 	Plan *plan;

@@ -38,8 +38,7 @@ RunView *run_view_free(RunView *v)
 	return NULL;
 }
 
-/* --- The bar ------------------------------------------------------------------------------------
- */
+/* --- The bar --------------------------------------------------------------------------------- */
 
 void run_view_bar(const RunEvent *e, size_t width, Str *out)
 {
@@ -81,8 +80,7 @@ static void show_bar(RunView *v, const RunEvent *e)
 	v->bar_shown = true;
 }
 
-/* --- A line a trial
- * --------------------------------------------------------------------------------- */
+/* --- A line a trial -------------------------------------------------------------------------- */
 
 static const Objective *objectives(const Experiment *x)
 {
@@ -108,7 +106,7 @@ static void print_header(RunView *v, const Experiment *x)
 	size_t n = columns_that_fit(v, x);
 	for (size_t i = 0; i < n; i++)
 		printf("  %s", objectives(x)[i].name);
-	printf("  candidate\n");
+	printf("  %s\n", x->baseline ? "what differs from the baseline" : "candidate");
 }
 
 static void print_metrics(const RunView *v, const Experiment *x, const StoreTrial *t)
@@ -123,30 +121,60 @@ static void print_metrics(const RunView *v, const Experiment *x, const StoreTria
 	}
 }
 
+/* What differs from the baseline; all of it for the baseline itself and where there is none. */
+static void candidate_text(const Experiment *x, const StoreTrial *t, Str *out)
+{
+	const char *name;
+	json_t *value;
+	json_auto_t *changed = json_object();
+	json_object_foreach (t->params, name, value) {
+		if (changed && !json_equal(value, json_object_get(x->baseline, name)))
+			(void)json_object_set(changed, name, value);
+	}
+	params_text(json_object_size(changed) ? changed : t->params, out);
+}
+
+/* Why a trial scores 0 although it ended well, or did not end well. */
+static void print_reason(const Experiment *x, const StoreTrial *t)
+{
+	if (t->m.outcome != OUTCOME_OK) {
+		if (t->m.reason)
+			printf("%13s%s\n", "", t->m.reason);
+		return;
+	}
+	Fitness f = fitness_of(&x->goals, &t->m);
+	char value[32];
+	const Metric *m = measurement_get(&t->m, f.violated);
+	report_number(m ? m->value : (double)NAN, m ? m->unit : "", value);
+	if (*f.violated)
+		printf("%13s%s is %s and breaks its constraint\n", "", f.violated, value);
+	else if (*f.missing)
+		printf("%13s%s was not measured\n", "", f.missing);
+}
+
 static void print_trial(RunView *v, const RunEvent *e)
 {
 	const StoreTrial *t = e->trial;
-	bool quiet = strcmp(t->purpose, "confirm") == 0 && t->m.outcome == OUTCOME_OK;
+	bool quiet =
+	    strcmp(t->purpose, "confirm") == 0 && t->m.outcome == OUTCOME_OK && t->feasible;
 	if (quiet)
 		return;
 	if (!v->table_open || v->experiment != e->experiment)
 		print_header(v, e->experiment);
 	v->table_open = true;
 	v->experiment = e->experiment;
-	_cleanup_(str_done) Str params = STR_INIT;
-	params_text(t->params, &params);
+	_cleanup_(str_done) Str candidate = STR_INIT;
+	candidate_text(e->experiment, t, &candidate);
 	char fitness[32];
 	report_number(t->m.outcome == OUTCOME_OK ? t->fitness : (double)NAN, "", fitness);
 	printf("%6" PRId64 " %4" PRId64 "  %-12s %-13s %7s", t->seq, t->generation, t->origin,
 	       outcome_name(t->m.outcome), fitness);
 	print_metrics(v, e->experiment, t);
-	printf("  %s\n", params.s ? params.s : "");
-	if (t->m.outcome != OUTCOME_OK && t->m.reason)
-		printf("%13s%s\n", "", t->m.reason);
+	printf("  %s\n", candidate.s ? candidate.s : "");
+	print_reason(e->experiment, t);
 }
 
-/* --- The verdict
- * -------------------------------------------------------------------------------------- */
+/* --- The verdict ----------------------------------------------------------------------------- */
 
 static const char *unit_of(const char *metric)
 {
@@ -190,8 +218,7 @@ static void print_comparison(const WinnerReport *r)
 		fputs(out.s, stdout);
 }
 
-/* --- Events
- * -------------------------------------------------------------------------------------------- */
+/* --- Events ---------------------------------------------------------------------------------- */
 
 static void print_event(RunView *v, const RunEvent *e)
 {

@@ -1,10 +1,12 @@
 /* The plan of a comparison and the evidence it collects. Blocks are the unit: within one everything
  * is measured once, close together in time, so that what drifts from block to block (heat, other
  * load) cancels out of every difference. */
+#include <math.h>
 #include <stdlib.h>
 
 #include "base/rng.h"
 #include "compare/compare.h"
+#include "stats/stats.h"
 
 enum {
 	STEPS_MAX = 1000000,
@@ -219,6 +221,24 @@ bool compare_hopeless(const Compare *c)
 		failures += m && m->outcome != OUTCOME_OK && !outcome_is_void(m->outcome);
 	}
 	return failures >= HOPELESS_FAILURES;
+}
+
+int compare_metric(const Compare *c, size_t arm, const char *metric, Interval *ret)
+{
+	_cleanup_free_ double *x = calloc(c->n_blocks, sizeof(*x));
+	if (!x)
+		return -ENOMEM;
+	size_t n = 0, workload;
+	for (size_t block = 0; block < c->n_blocks; block++) {
+		const Measurement *m = told_of(c, block, arm, &workload);
+		const Metric *found = m ? measurement_get(m, metric) : NULL;
+		if (found)
+			x[n++] = found->value;
+	}
+	*ret = (Interval){.mean = stats_mean(x, n), .lo = (double)NAN, .hi = (double)NAN, .n = n};
+	if (stats_t_interval(x, n, c->spec.confidence, &ret->lo, &ret->hi) < 0)
+		ret->lo = ret->hi = (double)NAN;
+	return 0;
 }
 
 int compare_effect(const Compare *c, size_t arm, const Goals *goals, WinnerReport *ret)

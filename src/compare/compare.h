@@ -68,6 +68,10 @@ int compare_tell(Compare *c, size_t i, const Measurement *m) _must_check_;
 /* Nothing more to learn: the candidate failed by itself in two blocks, so it was no accident. */
 bool compare_hopeless(const Compare *c);
 
+/* The mean of any metric of an arm over all blocks, with its interval; n 0: never measured. For
+ * what the verdict does not speak of, as constraints. */
+int compare_metric(const Compare *c, size_t arm, const char *metric, Interval *ret) _must_check_;
+
 /* The verdict on the whole, from the pairs told so far: candidate and baseline of the same block,
  * over all workloads together. -ENOMEM, -EINVAL. */
 int compare_judge(const Compare *c, const Goals *goals, WinnerReport *ret) _must_check_;

@@ -23,53 +23,111 @@ void confirm_done(Turn *t)
 	t->n_finalists = t->finalist = t->step = 0;
 }
 
-/* --- Who is confirmed ----------------------------------------------------------------------------
- */
+/* --- Who is confirmed ------------------------------------------------------------------------ */
+
+enum {
+	SHORT_LIST = 32, /* the best of the search that are looked at */
+};
+
+typedef struct ShortList {
+	Finalist items[SHORT_LIST]; /* by fitness, best first, every point once */
+	size_t n;
+} ShortList;
 
 static bool in_play(const Turn *t, const Told *told)
 {
 	bool here = told->known || told->evolution == t->history.evolution;
-	return here && told->outcome == OUTCOME_OK && told->fitness > 0 &&
+	return here && told->outcome == OUTCOME_OK && told->fitness > t->baseline_fitness &&
 	       !point_equal(t->x->space, &told->point, &t->x->baseline_point);
 }
 
-/* Keeps the list sorted by fitness, best first, every point once (its newest measurement). */
-static void consider(Turn *t, const Told *told, size_t max)
+static void forget(const Turn *t, ShortList *list, const Point *p)
 {
-	size_t at = 0;
-	for (size_t i = 0; i < t->n_finalists; i++)
-		if (point_equal(t->x->space, &t->finalists[i].point, &told->point)) {
-			memmove(&t->finalists[i], &t->finalists[i + 1],
-				(t->n_finalists - i - 1) * sizeof(*t->finalists));
-			t->n_finalists--;
-			break;
-		}
-	while (at < t->n_finalists && t->finalists[at].fitness >= told->fitness)
-		at++;
-	if (at >= max)
-		return;
-	if (t->n_finalists == max)
-		t->n_finalists--;
-	memmove(&t->finalists[at + 1], &t->finalists[at],
-		(t->n_finalists - at) * sizeof(*t->finalists));
-	t->finalists[at] =
-	    (Finalist){.point = told->point, .seq = told->seq, .fitness = told->fitness};
-	t->n_finalists++;
+	size_t kept = 0;
+	for (size_t i = 0; i < list->n; i++)
+		if (!point_equal(t->x->space, &list->items[i].point, p))
+			list->items[kept++] = list->items[i];
+	list->n = kept;
 }
 
-/* The best of the search that looked better than the baseline did. */
-static int choose_finalists(Turn *t, Err *err)
+/* A point measured again counts as it was measured last. */
+static void consider(const Turn *t, ShortList *list, const Told *told)
+{
+	size_t at = 0;
+	forget(t, list, &told->point);
+	while (at < list->n && list->items[at].fitness >= told->fitness)
+		at++;
+	if (at == SHORT_LIST)
+		return;
+	if (list->n == SHORT_LIST)
+		list->n--;
+	memmove(&list->items[at + 1], &list->items[at], (list->n - at) * sizeof(list->items[0]));
+	list->items[at] =
+	    (Finalist){.point = told->point, .seq = told->seq, .fitness = told->fitness};
+	list->n++;
+}
+
+static int stored_trial(const Turn *t, int64_t seq, StoreTrial *ret, Err *err)
+{
+	char id[24];
+	(void)snprintf(id, sizeof(id), "%" PRId64, seq);
+	return store_trial(t->r->store, id, ret, err);
+}
+
+/* The first objective that the search saw get worse than its tolerance: such a candidate cannot
+ * win, and its confirmation would be wasted. NULL: none. */
+static const char *too_much_worse(const Goals *g, const Measurement *base,
+				  const Measurement *candidate)
+{
+	const Objective *o = g->objectives.items;
+	for (size_t i = 0; i < g->objectives.n; i++) {
+		const Metric *b = measurement_get(base, o[i].name);
+		const Metric *c = measurement_get(candidate, o[i].name);
+		if (!c || (b && objective_regress(&o[i], b->value, c->value) > o[i].tolerance))
+			return o[i].name;
+	}
+	return NULL;
+}
+
+static int keep_winnable(Turn *t, const ShortList *list, const char **ret_worse, Err *err)
 {
 	size_t max = (size_t)t->x->confirm.finalists;
-	t->finalists = calloc(max + 1, sizeof(*t->finalists));
+	StoreTrial base = {0};
+	int r = stored_trial(t, t->baseline_seq, &base, err);
+	for (size_t i = 0; r >= 0 && i < list->n && t->n_finalists < max; i++) {
+		StoreTrial candidate = {0};
+		r = stored_trial(t, list->items[i].seq, &candidate, err);
+		if (r < 0)
+			break;
+		const char *worse = too_much_worse(&t->x->goals, &base.m, &candidate.m);
+		if (!worse)
+			t->finalists[t->n_finalists++] = list->items[i];
+		else if (!*ret_worse)
+			*ret_worse = worse;
+		store_trial_done(&candidate);
+	}
+	store_trial_done(&base);
+	return r < 0 ? r : 0;
+}
+
+/* The best of the search that looked better than the baseline and gave up nothing for it. */
+static int choose_finalists(Turn *t, const char **ret_worse, Err *err)
+{
+	ShortList list = {.n = 0};
+	t->finalists = calloc((size_t)t->x->confirm.finalists + 1, sizeof(*t->finalists));
 	if (!t->finalists)
 		return err_oom(err);
-	for (size_t i = 0; i < t->history.n_told; i++) {
-		const Told *told = &t->history.told[i];
-		if (in_play(t, told) && told->fitness > t->baseline_fitness)
-			consider(t, told, max);
-	}
-	return 0;
+	for (size_t i = 0; i < t->history.n_told; i++)
+		if (in_play(t, &t->history.told[i]))
+			consider(t, &list, &t->history.told[i]);
+	*ret_worse = NULL;
+	return keep_winnable(t, &list, ret_worse, err);
+}
+
+static void note_baseline(Turn *t, const Told *told)
+{
+	t->baseline_fitness = told->fitness;
+	t->baseline_seq = told->seq;
 }
 
 /* What the search made of the baseline; an earlier evolution's word counts when this one has none.
@@ -81,12 +139,11 @@ static void find_baseline(Turn *t)
 		if ((told->known || told->evolution == t->history.evolution) &&
 		    told->outcome == OUTCOME_OK &&
 		    point_equal(t->x->space, &told->point, &t->x->baseline_point))
-			t->baseline_fitness = told->fitness;
+			note_baseline(t, told);
 	}
 }
 
-/* --- One finalist
- * ---------------------------------------------------------------------------------- */
+/* --- One finalist ---------------------------------------------------------------------------- */
 
 typedef struct Load {
 	Turn *t;
@@ -170,6 +227,18 @@ static int end_without(Turn *t, const char *reason, Err *err)
 	return r < 0 ? r : turn_end_epoch(t, "finished", err);
 }
 
+static int end_empty(Turn *t, const char *worse, Err *err)
+{
+	char reason[200] = "no candidate looked better than the baseline in the search";
+	if (worse)
+		(void)snprintf(reason, sizeof(reason),
+			       "every candidate that looked better than the baseline in the search "
+			       "made an objective "
+			       "worse than its tolerance, the best of them %.60s",
+			       worse);
+	return end_without(t, reason, err);
+}
+
 /* A winner that is already proposed is not confirmed and proposed again by every later run. */
 static int end_standing(Turn *t, const char *id, Err *err)
 {
@@ -203,12 +272,12 @@ int confirm_begin(Turn *t, Err *err)
 				   "(`applies: true`), so "
 				   "its results are observations and cannot be promoted",
 				   err);
-	int r = choose_finalists(t, err);
+	const char *worse = NULL;
+	int r = choose_finalists(t, &worse, err);
 	if (r < 0)
 		return r;
 	if (t->n_finalists == 0)
-		return end_without(t, "no candidate looked better than the baseline in the search",
-				   err);
+		return end_empty(t, worse, err);
 
 	_cleanup_free_ char *standing = NULL;
 	r = verdict_standing(t, &t->finalists[0], &standing, err);
@@ -217,8 +286,7 @@ int confirm_begin(Turn *t, Err *err)
 	return standing ? end_standing(t, standing, err) : begin_finalist(t, err);
 }
 
-/* --- Steps
- * ------------------------------------------------------------------------------------------- */
+/* --- Steps ----------------------------------------------------------------------------------- */
 
 static int keep_step(Turn *t, const Measurement *m, const char *purpose, Err *err)
 {

@@ -14,8 +14,7 @@ enum {
 static const int64_t TRIAL_SPACING_US =
     60000000; /* trials lie a nominal minute apart on the twin's drift */
 
-/* --- The search
- * -------------------------------------------------------------------------------------- */
+/* --- The search ------------------------------------------------------------------------------ */
 
 static json_t *mutations_of(const Turn *t, const Point *parent)
 {
@@ -110,8 +109,10 @@ static void note_best(Turn *t, const Told *told)
 	if (better)
 		t->best = told->fitness;
 	if (t->x->baseline && point_equal(t->x->space, &told->point, &t->x->baseline_point) &&
-	    told->outcome == OUTCOME_OK)
+	    told->outcome == OUTCOME_OK) {
 		t->baseline_fitness = told->fitness;
+		t->baseline_seq = told->seq;
+	}
 }
 
 static int tell(Turn *t, const SearchAsk *ask, const Told *told, const Measurement *m, Err *err)
@@ -218,8 +219,7 @@ int evolve_measured(Turn *t, Measurement *m, Err *err)
 	return turn_later(t, err);
 }
 
-/* --- Evolutions
- * ---------------------------------------------------------------------------------------- */
+/* --- Evolutions ------------------------------------------------------------------------------ */
 
 static int record_evolution(Turn *t, Err *err)
 {

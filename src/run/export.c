@@ -38,8 +38,7 @@ static int write_json(const Turn *t, const char *folder, const char *name, const
 	return write_artifact(t, folder, name, lines, strlen(lines), err);
 }
 
-/* --- An epoch ------------------------------------------------------------------------------------
- */
+/* --- An epoch -------------------------------------------------------------------------------- */
 
 static json_t *trial_json(const StoreTrial *s, bool *failed)
 {
@@ -127,8 +126,7 @@ int export_epoch(Turn *t, const char *state, Err *err)
 	return write_json(t, folder, "manifest.json", manifest, err);
 }
 
-/* --- A winner, in the shape that the first version's documents print
- * ------------------------------- */
+/* --- A winner, in the shape that the first version's documents print ------------------------- */
 
 /* Their names for our metrics, where they differ. */
 static const char *seed_name(const char *metric)
@@ -207,8 +205,7 @@ int export_promotion(Turn *t, const json_t *promotion, Err *err)
 	return r;
 }
 
-/* --- Heads kept elsewhere
- * --------------------------------------------------------------------------- */
+/* --- Heads kept elsewhere -------------------------------------------------------------------- */
 
 int export_anchors(Runner *r, Err *err)
 {

@@ -3,9 +3,9 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "space/reader.h"
 
-/* --- Identity ----------------------------------------------------------------------------------
- */
+/* --- Identity -------------------------------------------------------------------------------- */
 
 /* What does not change what a trial measures or which one comes next. */
 static const char *const without_effect[] = {
@@ -53,8 +53,7 @@ int identity_of(const Experiment *x, const char *strategy, unsigned strategy_ver
 	return r < 0 ? r : hash_members(context, ret->context);
 }
 
-/* --- History ------------------------------------------------------------------------------------
- */
+/* --- History --------------------------------------------------------------------------------- */
 
 typedef struct Newest {
 	const char *experiment;
@@ -108,6 +107,7 @@ typedef struct Load {
 	const Experiment *x;
 	History *h;
 	const Same *same;
+	PointReader *reader;
 	Err *err;
 	size_t hint; /* where in same->evolutions the last one was found */
 } Load;
@@ -128,7 +128,6 @@ static int load_told(void *userdata, const StoreTold *t)
 {
 	Load *l = userdata;
 	l->h->n_trials++;
-	json_auto_t *params = NULL;
 	Told told = {.seq = t->seq,
 		     .evolution = t->evolution,
 		     .ask = t->ask,
@@ -137,8 +136,7 @@ static int load_told(void *userdata, const StoreTold *t)
 		     .se = t->fitness_se,
 		     .known = in_context(l, t->evolution)};
 	/* A trial of a space that has changed since is history, not knowledge. */
-	if (js_parse(t->params, strlen(t->params), RECORD_BODY_MAX, &params, NULL) < 0 ||
-	    point_from_json(l->x->space, params, &told.point, NULL) < 0)
+	if (point_reader_read(l->reader, t->params, strlen(t->params), &told.point) < 0)
 		return 0;
 	return history_add(l->h, &told, l->err);
 }
@@ -201,8 +199,11 @@ int history_load(Store *store, const Experiment *x, const Identity *id, History 
 	int r = load_evolution(store, x, id, &h, err);
 	if (r >= 0)
 		r = store_records(store, "evolution", false, 0, keep_same, &same, err);
+	_cleanup_(point_reader_freep) PointReader *reader = NULL;
+	if (r >= 0 && point_reader_new(x->space, &reader) < 0)
+		r = err_oom(err);
 	if (r >= 0) {
-		Load l = {.x = x, .h = &h, .same = &same, .err = err};
+		Load l = {.reader = reader, .x = x, .h = &h, .same = &same, .err = err};
 		r = store_told(store, x->name, load_told, &l, err);
 	}
 	free(same.evolutions);

@@ -47,7 +47,7 @@ int history_load(Store *store, const Experiment *x, const Identity *id, History 
 int history_add(History *h, const Told *told, Err *err) _must_check_;
 void history_done(History *h);
 
-/* --- predict.c: the memory model as the search's filter --------------------------------------- */
+/* --- predict.c: the memory model as the search's filter -------------------------------------- */
 
 typedef struct Predictor {
 	const Experiment *experiment;
@@ -74,7 +74,7 @@ typedef int PredictFn(void *userdata, const Point *p, const Fit *fit);
 int predict_space(const Experiment *x, PredictFn *infeasible, void *userdata, Prediction *ret,
 		  Err *err) _must_check_;
 
-/* --- runner ----------------------------------------------------------------------------------- */
+/* --- runner ---------------------------------------------------------------------------------- */
 
 struct Runner {
 	const Plan *plan;
@@ -106,8 +106,7 @@ void runner_say(Runner *r, const RunEvent *e);
 /* Turns that wait for a GPU try again. */
 void runner_wake(Runner *r, const Turn *except);
 
-/* --- turn.c: one experiment in the run ---------------------------------------------------------
- */
+/* --- turn.c: one experiment in the run ------------------------------------------------------- */
 
 typedef enum TurnPhase {
 	TURN_IDLE,
@@ -162,6 +161,7 @@ struct Turn {
 	SearchAsk ask;
 	uint32_t generation;
 	double best, baseline_fitness; /* NAN: none */
+	int64_t baseline_seq;	       /* of the trial that gave it */
 	uint64_t asked;
 
 	/* confirmation */
@@ -199,21 +199,19 @@ void turn_say(Turn *t, RunEventKind kind, const StoreTrial *trial, const WinnerR
 
 void turn_spica_id(const Turn *t, uint64_t n, char ret[24]);
 
-/* --- evolve.c: the search --------------------------------------------------------------------- */
+/* --- evolve.c: the search -------------------------------------------------------------------- */
 
 /* Makes the Search of the history's evolution: a new one, or one replayed from what is stored. */
 int evolve_begin(Turn *t, Err *err) _must_check_;
 int evolve_step(Turn *t, Err *err) _must_check_;
 int evolve_measured(Turn *t, Measurement *m, Err *err) _must_check_;
 
-/* --- refused.c: what the memory model refuses ---------------------------------------------------
- */
+/* --- refused.c: what the memory model refuses ------------------------------------------------ */
 
 /* Says it, and keeps the first of those as records when the evolution is new. */
 int evolve_predict(Turn *t, Err *err) _must_check_;
 
-/* --- confirm.c: finalists against the baseline ---------------------------------------------------
- */
+/* --- confirm.c: finalists against the baseline ----------------------------------------------- */
 
 int confirm_begin(Turn *t, Err *err) _must_check_;
 /* Starts the next measurement or ends the confirmation. */
@@ -221,8 +219,7 @@ int confirm_step(Turn *t, Err *err) _must_check_;
 int confirm_measured(Turn *t, Measurement *m, Err *err) _must_check_;
 void confirm_done(Turn *t);
 
-/* --- verdict.c: winner, promotion, exports
- * -------------------------------------------------------- */
+/* --- verdict.c: winner, promotion, exports --------------------------------------------------- */
 
 /* What came of an evolution: the record and the files. `report` is NULL when nothing was confirmed.
  */
@@ -232,8 +229,7 @@ int verdict_none(Turn *t, const WinnerReport *report, const char *reason, Err *e
  */
 int verdict_standing(Turn *t, const Finalist *f, char **ret_id, Err *err) _must_check_;
 
-/* --- export.c: files under artifacts/, written whole
- * ----------------------------------------------- */
+/* --- export.c: files under artifacts/, written whole ----------------------------------------- */
 
 int export_epoch(Turn *t, const char *state, Err *err) _must_check_;
 int export_winner(Turn *t, const json_t *winner, Err *err) _must_check_;

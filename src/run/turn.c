@@ -8,8 +8,7 @@
 
 #include "base/json.h"
 
-/* --- Words ---------------------------------------------------------------------------------------
- */
+/* --- Words ----------------------------------------------------------------------------------- */
 
 void turn_say(Turn *t, RunEventKind kind, const StoreTrial *trial, const WinnerReport *report,
 	      const char *fmt, ...)
@@ -62,8 +61,7 @@ void turn_spica_id(const Turn *t, uint64_t n, char ret[24])
 		       (unsigned)(turn_seed(t, "spica", n) & 0xffffffffu));
 }
 
-/* --- The loop
- * --------------------------------------------------------------------------------------- */
+/* --- The loop -------------------------------------------------------------------------------- */
 
 static int turn_step(Turn *t, Err *err)
 {
@@ -116,8 +114,7 @@ void turn_retry_lease(Turn *t)
 		runner_fault(t->r, r, &err);
 }
 
-/* --- Measuring
- * --------------------------------------------------------------------------------------- */
+/* --- Measuring ------------------------------------------------------------------------------- */
 
 static int turn_measured(Turn *t, Measurement *m, Err *err)
 {
@@ -192,9 +189,7 @@ int turn_measure(Turn *t, Err *err)
 	return eval_start(t->evaluator, &rq, t->r->loop, on_measured, NULL, t, &t->eval, err);
 }
 
-/* --- Epochs
- * -----------------------------------------------------------------------------------------------
- */
+/* --- Epochs ---------------------------------------------------------------------------------- */
 
 int turn_begin_epoch(Turn *t, Err *err)
 {
@@ -261,9 +256,7 @@ int turn_end_epoch(Turn *t, const char *state, Err *err)
 	return 0;
 }
 
-/* --- Life
- * ---------------------------------------------------------------------------------------------------
- */
+/* --- Life ------------------------------------------------------------------------------------ */
 
 static const SearchStrategy *find_strategy(const char *name)
 {

@@ -9,8 +9,7 @@
 
 #define VERDICT_SCHEMA "dream.verdict/v1"
 
-/* --- Pieces -------------------------------------------------------------------------------------
- */
+/* --- Pieces ---------------------------------------------------------------------------------- */
 
 static json_t *interval_json(const Interval *i)
 {
@@ -27,13 +26,24 @@ static json_t *interval_json(const Interval *i)
 	return o;
 }
 
-static json_t *metrics_json(const WinnerReport *report, bool of_candidate, bool *failed)
+/* The objectives, and the constraints beside them: a winner keeps those too. */
+static json_t *metrics_json(const Turn *t, const WinnerReport *report, bool of_candidate,
+			    bool *failed)
 {
 	json_t *o = json_object();
 	for (size_t i = 0; i < report->n_changes; i++) {
 		const ObjectiveChange *c = &report->changes[i];
 		js_set(o, c->objective->name,
 		       interval_json(of_candidate ? &c->candidate : &c->baseline), failed);
+	}
+	const Constraint *constraints = t->x->goals.constraints.items;
+	for (size_t i = 0; i < t->x->goals.constraints.n; i++) {
+		Interval v;
+		if (json_object_get(o, constraints[i].name))
+			continue;
+		*failed |= compare_metric(t->compare, of_candidate, constraints[i].name, &v) < 0;
+		if (!*failed && v.n > 0)
+			js_set(o, constraints[i].name, interval_json(&v), failed);
 	}
 	return o;
 }
@@ -48,7 +58,7 @@ static json_t *side_json(const Turn *t, const Point *p, const WinnerReport *repo
 		config_hash(params, hash);
 	js_set(o, "params", params, failed);
 	js_set(o, "config_hash", js_text(hash), failed);
-	js_set(o, "metrics", metrics_json(report, of_candidate, failed), failed);
+	js_set(o, "metrics", metrics_json(t, report, of_candidate, failed), failed);
 	js_set(o, "fitness",
 	       interval_json(of_candidate ? &report->fitness_candidate : &report->fitness_baseline),
 	       failed);
@@ -64,8 +74,7 @@ static json_t *differences_json(const WinnerReport *report, bool *failed)
 	return o;
 }
 
-/* --- One entry a changed parameter
- * ----------------------------------------------------------------- */
+/* --- One entry a changed parameter ----------------------------------------------------------- */
 
 static void set_text(json_t *o, const char *key, const char *text, bool *failed)
 {
@@ -172,8 +181,7 @@ static int changes_json(const Turn *t, const Point *p, json_t **ret)
 	return 0;
 }
 
-/* --- The winner
- * -------------------------------------------------------------------------------------- */
+/* --- The winner ------------------------------------------------------------------------------ */
 
 static json_t *workloads_json(const Turn *t, bool *failed)
 {
@@ -309,8 +317,7 @@ static int close_evolution(Turn *t, const char *verdict, const char *reason, con
 	return store_add(t->r->store, "verdict", VERDICT_SCHEMA, o, NULL, err);
 }
 
-/* --- What an earlier run proposed
- * ------------------------------------------------------------------------ */
+/* --- What an earlier run proposed ------------------------------------------------------------ */
 
 typedef struct Standing {
 	const char *experiment;
@@ -359,8 +366,7 @@ int verdict_standing(Turn *t, const Finalist *f, char **ret_id, Err *err)
 	return *ret_id ? 0 : err_oom(err);
 }
 
-/* --- Writing it down
- * ---------------------------------------------------------------------------------------- */
+/* --- Writing it down ------------------------------------------------------------------------- */
 
 /* The promotion of this evolution: the one already recorded when we were killed after it, or a new
  * one. */

@@ -47,7 +47,7 @@ bool outcome_from_name(const char *name, Outcome *ret)
 
 bool outcome_is_void(Outcome o)
 {
-	return o == OUTCOME_CONTENDED || o == OUTCOME_CPU_FALLBACK || o == OUTCOME_HARDWARE_FAULT;
+	return o == OUTCOME_CONTENDED || o == OUTCOME_HARDWARE_FAULT;
 }
 
 const char *stage_name(Stage s)

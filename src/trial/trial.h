@@ -15,7 +15,7 @@ typedef enum Outcome {
 	OUTCOME_INFEASIBLE,    /* predicted by the memory model, nothing was started */
 	OUTCOME_START_FAILED,  /* `cause`: kv_cache, oom, port, exec, timeout */
 	OUTCOME_OOM,
-	OUTCOME_CPU_FALLBACK, /* void: ran, but not where it should */
+	OUTCOME_CPU_FALLBACK, /* ran, but not on the GPU: its numbers mean nothing, the candidate failed */
 	OUTCOME_CONTENDED,    /* void: somebody else used the GPU; retried */
 	OUTCOME_CRASHED,
 	OUTCOME_UNHEALTHY,
@@ -27,7 +27,7 @@ typedef enum Outcome {
 
 const char *outcome_name(Outcome o); /* "start_failed" */
 bool outcome_from_name(const char *name, Outcome *ret);
-/* Says nothing about the candidate, may be tried again: contended, cpu_fallback, hardware_fault. */
+/* Says nothing about the candidate and may be tried again: contended, hardware_fault. */
 bool outcome_is_void(Outcome o);
 
 typedef enum Stage {

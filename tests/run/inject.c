@@ -1,8 +1,11 @@
-/* A library to preload: makes the k-th call of one kind fail, so that a test can walk through every k.
- *   INJECT=KIND:K:ERRNO   KIND is write, sync, open, fork or malloc; K counts from 1; 0 only counts
- *   INJECT_COUNT=FILE     at exit the number of calls of that kind is written there
- * malloc counts only requests of 4 KiB and more: those whose size follows from input. Only files below INJECT_UNDER are
- * counted for write, sync and open, so that the loader's and the C library's own are left alone. */
+/* A library to preload: makes the k-th call of one kind fail, so that a test can walk through every
+ * k. INJECT=KIND:K:ERRNO   KIND is write, sync, open, fork or malloc; K counts from 1; 0 only
+ * counts INJECT_COUNT=FILE     at exit the number of calls of that kind is written there malloc
+ * counts only requests of 4 KiB and more: those whose size follows from input. Only files below
+ * INJECT_UNDER are counted for write, sync and open, so that the loader's and the C library's own
+ * are left alone. */
+#undef _FILE_OFFSET_BITS /* both names of each call are ours */
+#undef _FORTIFY_SOURCE	 /* and none of them an inline function of the headers */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -15,7 +18,9 @@
 #include <sys/types.h>
 #include <unistd.h>
 
-enum { BIG = 4096 };
+enum {
+	BIG = 4096
+};
 
 static char kind[16];
 static long fail_at, count;
@@ -23,7 +28,7 @@ static int fail_errno;
 static const char *under;
 static bool inside; /* our own calls are not counted */
 
-__attribute__((constructor)) static void start(void)
+__attribute__((constructor)) static void begin(void)
 {
 	const char *spec = getenv("INJECT");
 	under = getenv("INJECT_UNDER");
@@ -37,7 +42,8 @@ __attribute__((destructor)) static void finish(void)
 	if (!path)
 		return;
 	char text[32];
-	int fd = (int)syscall(SYS_openat, AT_FDCWD, path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	int fd = (int)syscall(SYS_openat, AT_FDCWD, path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC,
+			      0644);
 	int n = snprintf(text, sizeof(text), "%ld\n", count);
 	if (fd >= 0) {
 		(void)!syscall(SYS_write, fd, text, n);
@@ -122,13 +128,13 @@ static int open_it(int dir, const char *path, int flags, mode_t mode)
 	return (int)syscall(SYS_openat, dir, path, flags, mode);
 }
 
-#define MODE_OF(flags, mode)                                                                       \
-	mode_t mode = 0;                                                                           \
-	if ((flags) & (O_CREAT | O_TMPFILE)) {                                                     \
-		va_list ap;                                                                        \
-		va_start(ap, flags);                                                               \
-		mode = (mode_t)va_arg(ap, int);                                                    \
-		va_end(ap);                                                                        \
+#define MODE_OF(flags, mode)                    \
+	mode_t mode = 0;                        \
+	if ((flags) & (O_CREAT | O_TMPFILE)) {  \
+		va_list ap;                     \
+		va_start(ap, flags);            \
+		mode = (mode_t)va_arg(ap, int); \
+		va_end(ap);                     \
 	}
 
 int open(const char *path, int flags, ...)

@@ -90,7 +90,7 @@ class Box:
         return found
 
     def artifacts(self):
-        return os.path.join(self.dir, "state/dream/artifacts/dream")
+        return os.path.join(self.dir, "artifacts/dream")
 
     def verify(self):
         done = self.dream("lineage", "verify", "-c", self.config)

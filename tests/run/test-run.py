@@ -68,7 +68,7 @@ def nothing_is_measured_twice_without_a_reason():
         box.run()
         seen = set()
         for t in box.trials():
-            if t[1] == "search":
+            if t[1] == "search" and t[4] != "elite":  # the elite is measured again on purpose, under noise
                 assert t[5] not in seen, t
                 seen.add(t[5])
 
@@ -161,7 +161,7 @@ experiments:
 
 
 def a_baseline_is_needed_for_a_promotion_and_its_absence_is_said():
-    config = re.sub(r"\n +baseline:[^\n]*\n(?: {8,}[^\n]*\n)*", "\n", SMALL)
+    config = re.sub(r"\n    baseline:[^\n]*\n(?: {6,}[^\n]*\n)*", "\n", SMALL)
     assert config != SMALL
     with Box(config) as box:
         done = box.run()
@@ -269,7 +269,7 @@ def a_full_disk_is_one_clear_sentence_and_loses_nothing():
                            env=box.env(), capture_output=True, text=True, timeout=120)
         first, second = p.stderr.strip().splitlines()[-1].split()
         assert first == "1", p
-        assert "space" in p.stderr, p.stderr
+        assert "the disk is full" in p.stderr, p.stderr
         assert second == "0", p
         rows = json.load(open(out))["trials"]
         mine = [(t["purpose"], t["ask"], json.dumps(t["params"], sort_keys=True), t["fitness"]) for t in rows]

@@ -277,7 +277,7 @@ TEST(void_pairs_blame_nobody)
 	case_init(&c, 8);
 	fill(&c, 300, 200, 10, 10);
 	CHECK_OK(measurement_fail(&c.cand[0], OUTCOME_CONTENDED, NULL, "a game was started"));
-	CHECK_OK(measurement_fail(&c.base[1], OUTCOME_CPU_FALLBACK, NULL, "on the CPU"));
+	CHECK_OK(measurement_fail(&c.base[1], OUTCOME_HARDWARE_FAULT, NULL, "fell off the bus"));
 	CHECK_INT(judge(&c), WINNER_YES);
 	CHECK_INT(c.r.pairs_void, 2);
 	CHECK_INT(c.r.pairs_used, 6);
