@@ -95,7 +95,7 @@ static int answered(Load *l, Sim *s, const Request *rq, const Sample *sample)
 		l->misses += !load_meets(l, sample);
 		if (l->misses_max >= 0 && l->misses > l->misses_max)
 			sim_halt(s);
-		if (++l->measured == l->stream.requests && --*l->unfinished == 0)
+		if (++l->measured == l->stream.requests && !l->background && --*l->unfinished == 0)
 			sim_halt(s);
 	}
 	if (l->stream.arrivals != ARRIVALS_CLOSED)

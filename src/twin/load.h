@@ -29,6 +29,7 @@ struct Load {
 	Rng gaps, sizes;
 	int timer;
 	int64_t sent, measured;
+	bool background; /* only there to disturb the others: its end is nobody's */
 	bool goes_on; /* keeps sending after its measured requests, so that others stay disturbed */
 	/* When more than this many measured ones miss the stream's limit, the rest cannot save it:
 	 * the simulation halts. Negative: never. */

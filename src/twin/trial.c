@@ -264,7 +264,7 @@ static int try_level(Trial *tr, int64_t level, bool *ret_met, double *ret_spread
 		return r;
 	llm.goes_on = stt.goes_on = true;
 	llm.misses_max = (int64_t)floor((1 - w->capacity_share) * (double)stream.requests + 1e-9);
-	/* One more than can finish: only the level's own stream ends it. */
+	stt.background = true;
 	r = run_load(tr, &llm, asks_stt ? &stt : NULL, 1);
 	*ret_met = llm.misses <= llm.misses_max && llm.measured == stream.requests;
 	return r == 0 && *ret_met ? metrics_quantile_spread(&llm, w->capacity_share, ret_spread)

@@ -268,6 +268,19 @@ TEST(capacity_is_found_and_a_hungry_neighbour_lowers_it)
 	CHECK(capacity[1] < capacity[0]);
 }
 
+TEST(capacity_does_not_depend_on_how_many_clips_are_measured)
+{
+	Rig *r = pair("0.5", "tiny");
+	r->llm.limit_us = 2000000;
+	r->load.capacity_max = 64;
+	double many = rig_measure(r, "concurrent_capacity");
+	r->stt.requests = 5;
+	CHECK_NEAR(rig_measure(r, "concurrent_capacity"), many, 0.35 * many);
+	r->load.stt = NULL;
+	CHECK(rig_measure(r, "concurrent_capacity") >= many);
+	rig_free(r);
+}
+
 static json_t *result(Rig *r)
 {
 	Measurement m = rig_run(r);
