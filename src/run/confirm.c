@@ -50,6 +50,40 @@ static void forget(const Turn *t, ShortList *list, const Point *p)
 	list->n = kept;
 }
 
+typedef struct Failures {
+	const Turn *t;
+	ShortList *list;
+} Failures;
+
+static bool same_context(const Turn *t, int64_t evolution)
+{
+	for (size_t i = 0; i < t->history.n_same; i++)
+		if (t->history.same[i] == evolution)
+			return true;
+	return false;
+}
+
+static int forget_failed(void *userdata, const StoreTrial *trial)
+{
+	Failures *f = userdata;
+	Point p;
+	bool failed = trial->m.outcome != OUTCOME_OK && !outcome_is_void(trial->m.outcome) &&
+		      strcmp(trial->origin, compare_role_name(ROLE_CANDIDATE)) == 0;
+	if (failed && trial->evolution != f->t->history.evolution &&
+	    same_context(f->t, trial->evolution) &&
+	    point_from_json(f->t->x->space, trial->params, &p, NULL) == 0)
+		forget(f->t, f->list, &p);
+	return 0;
+}
+
+/* What failed in an earlier confirmation would fail again: the next best gets its chance. */
+static int forget_failures(const Turn *t, ShortList *list, Err *err)
+{
+	TrialQuery q = {.experiment = t->x->name, .purpose = "confirm"};
+	Failures f = {.t = t, .list = list};
+	return store_trials(t->r->store, &q, forget_failed, &f, err);
+}
+
 /* A point measured again counts as it was measured last. */
 static void consider(const Turn *t, ShortList *list, const Told *told)
 {
@@ -121,7 +155,8 @@ static int choose_finalists(Turn *t, const char **ret_worse, Err *err)
 		if (in_play(t, &t->history.told[i]))
 			consider(t, &list, &t->history.told[i]);
 	*ret_worse = NULL;
-	return keep_winnable(t, &list, ret_worse, err);
+	int r = forget_failures(t, &list, err);
+	return r < 0 ? r : keep_winnable(t, &list, ret_worse, err);
 }
 
 static void note_baseline(Turn *t, const Told *told)

@@ -84,8 +84,7 @@ static int newest_record(Store *store, const char *kind, const char *experiment,
 
 typedef struct Same {
 	const char *experiment, *context;
-	int64_t *evolutions;
-	size_t n;
+	History *h;
 } Same;
 
 static int keep_same(void *userdata, const Record *r, const json_t *body)
@@ -95,29 +94,29 @@ static int keep_same(void *userdata, const Record *r, const json_t *body)
 	if (strcmp(js_str(body, "experiment", ""), s->experiment) != 0 ||
 	    strcmp(js_str(body, "context", ""), s->context) != 0)
 		return 0;
-	int64_t *grown = reallocarray(s->evolutions, s->n + 1, sizeof(*grown));
+	int64_t *grown = reallocarray(s->h->same, s->h->n_same + 1, sizeof(*grown));
 	if (!grown)
 		return -ENOMEM;
-	s->evolutions = grown;
-	s->evolutions[s->n++] = js_int(body, "evolution", 0);
+	s->h->same = grown;
+	s->h->same[s->h->n_same++] = js_int(body, "evolution", 0);
 	return 0;
 }
 
 typedef struct Load {
 	const Experiment *x;
 	History *h;
-	const Same *same;
 	PointReader *reader;
 	Err *err;
-	size_t hint; /* where in same->evolutions the last one was found */
+	size_t hint; /* where in h->same the last one was found */
 } Load;
 
 static bool in_context(Load *l, int64_t evolution)
 {
-	if (l->hint < l->same->n && l->same->evolutions[l->hint] == evolution)
+	const History *h = l->h;
+	if (l->hint < h->n_same && h->same[l->hint] == evolution)
 		return true;
-	for (size_t i = 0; i < l->same->n; i++)
-		if (l->same->evolutions[i] == evolution) {
+	for (size_t i = 0; i < h->n_same; i++)
+		if (h->same[i] == evolution) {
 			l->hint = i;
 			return true;
 		}
@@ -195,7 +194,7 @@ static int load_evolution(Store *store, const Experiment *x, const Identity *id,
 int history_load(Store *store, const Experiment *x, const Identity *id, History *ret, Err *err)
 {
 	History h = {0};
-	Same same = {.experiment = x->name, .context = id->context};
+	Same same = {.experiment = x->name, .context = id->context, .h = &h};
 	int r = load_evolution(store, x, id, &h, err);
 	if (r >= 0)
 		r = store_records(store, "evolution", false, 0, keep_same, &same, err);
@@ -203,10 +202,9 @@ int history_load(Store *store, const Experiment *x, const Identity *id, History 
 	if (r >= 0 && point_reader_new(x->space, &reader) < 0)
 		r = err_oom(err);
 	if (r >= 0) {
-		Load l = {.reader = reader, .x = x, .h = &h, .same = &same, .err = err};
+		Load l = {.reader = reader, .x = x, .h = &h, .err = err};
 		r = store_told(store, x->name, load_told, &l, err);
 	}
-	free(same.evolutions);
 	if (r < 0) {
 		history_done(&h);
 		return err_wrap(err, r, "cannot read what was measured of %s", x->name);
@@ -219,5 +217,6 @@ void history_done(History *h)
 {
 	free(h->told);
 	free(h->survivors);
+	free(h->same);
 	*h = (History){0};
 }

@@ -29,7 +29,9 @@ typedef struct History {
 	int64_t epoch;	   /* the one to run: unfinished, or the next */
 	int64_t evolution; /* the one to go on with, or to begin */
 	bool resumed;	   /* that evolution has begun already */
-	Point *survivors;  /* of the last finished evolution, best first */
+	int64_t *same;	   /* earlier evolutions that measured the same way */
+	size_t n_same;
+	Point *survivors; /* of the last finished evolution, best first */
 	size_t n_survivors;
 } History;
 

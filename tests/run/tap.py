@@ -2,6 +2,7 @@
 sentence; a case that returns a text is skipped for that reason."""
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -78,15 +79,14 @@ class Box:
                  json.dumps(t["confirm"], sort_keys=True)) for t in rows]
 
     def result(self):
-        """The final result: every winner's file, and what the promotions propose."""
+        """The final result of the first evolution of each experiment: who won by how much, and what is proposed."""
+        if not os.path.exists(self.store):
+            return {}
         found = {}
-        root = self.artifacts()
-        for dirpath, _, files in os.walk(root):
-            for name in files:
-                if dirpath.endswith("/winners"):
-                    with open(os.path.join(dirpath, name)) as f:
-                        body = json.load(f)
-                    found[name] = (body["best_params"], body["best_metrics"])
+        for p in self.json("promotions", "-c", self.config, "--json")["promotions"]:
+            if p["evolution"] == 1:
+                changes = [(c["parameter"], c["from"], c["to"], c["effect"]) for c in p["changes"]]
+                found[p["experiment"]] = (p["winner"], p["baseline"], p["fitness_gain"], changes)
         return found
 
     def artifacts(self):
@@ -113,3 +113,9 @@ def example(name):
     """An example configuration with its relative paths made absolute."""
     with open(os.path.join(ROOT, "examples", name)) as f:
         return f.read().replace("../boxes/", os.path.join(ROOT, "boxes/"))
+
+
+def with_scenario(config, scenario):
+    """The configuration with a preset instead of its own objectives and constraints."""
+    config = re.sub(r"\n    (?:objectives|constraints|scenario):[^\n]*(?:\n      [^\n]*|\n(?=\n      ))*", "", config)
+    return config.replace("    evaluator:", f"    scenario: {scenario}\n    evaluator:", 1)

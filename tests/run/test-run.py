@@ -10,7 +10,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from tap import Box, ROOT, example, run_cases
+from tap import Box, ROOT, example, run_cases, with_scenario
 
 SMALL = example("rtx3060.yaml")
 LARGE = example("rtx4090.yaml")
@@ -206,15 +206,25 @@ def the_three_scenarios_find_different_winners_on_one_box():
     winners = {}
     for scenario in ("latency", "capacity", "quality"):
         with Box(LARGE) as box:
-            config = re.sub(r"\n    (objectives|constraints|scenario):[^\n]*\n(?: {6,}[^\n]*\n)*", "\n", LARGE)
-            config = re.sub(r"\n    (objectives|constraints|scenario):[^\n]*\n(?: {6,}[^\n]*\n)*", "\n", config)
-            config = config.replace("    evaluator:", f"    scenario: {scenario}\n    evaluator:", 1)
             with open(box.config, "w") as f:
-                f.write(config)
-            done = box.run()
+                f.write(with_scenario(LARGE, scenario))
+            done = box.run("--stage", "colocated")
             assert done.code == 0, (scenario, done)
             winners[scenario] = json.dumps(list(box.result().values())[0][0], sort_keys=True)
     assert len(set(winners.values())) == 3, winners
+
+
+def what_only_the_confirmation_can_see_stops_a_candidate_and_the_next_epoch_tries_others():
+    """The large box hides a tenant that needs memory only when everything runs."""
+    with Box(with_scenario(LARGE, "capacity")) as box:
+        first = box.run("--stage", "isolated")
+        confirm = [t for t in box.trials() if t[1] == "confirm" and t[4] == "candidate"]
+        failed = {t[5] for t in confirm if t[7] == "oom"}
+        assert first.code == 3 and failed, (first, confirm)
+        assert all(t[7] == "ok" for t in box.trials() if t[1] == "search" and t[5] in failed)
+        box.run("--stage", "isolated")
+        again = [t for t in box.trials() if t[1] == "confirm" and t[4] == "candidate" and t[2] == 2]
+        assert again and not failed & {t[5] for t in again}, again
 
 
 def a_dry_run_touches_nothing():
