@@ -17,8 +17,8 @@ void service_say(Service *v, const char *fmt, ...)
 	va_start(ap, fmt);
 	str_addv(&line, fmt, ap);
 	va_end(ap);
-	if (!line.failed && v->log)
-		json_array_append_new(v->log, js_text(line.s));
+	if (line.failed || json_array_append_new(v->log, js_text(line.s)) < 0)
+		v->lost = true;
 }
 
 int host_fail(Host *h, Outcome o, const char *cause, const char *fmt, ...)
@@ -32,7 +32,7 @@ int host_fail(Host *h, Outcome o, const char *cause, const char *fmt, ...)
 	str_addv(&reason, fmt, ap);
 	va_end(ap);
 	h->failed = true;
-	return measurement_fail(h->m, o, cause, "%s", reason.failed ? "" : reason.s);
+	return reason.failed ? -ENOMEM : measurement_fail(h->m, o, cause, "%s", reason.s);
 }
 
 static void amount(Str *out, int64_t bytes)
@@ -55,6 +55,8 @@ void service_says_oom(Service *v, const Ledger *gpu, int64_t wanted_bytes)
 	str_add(&line, " is free. Including non-PyTorch memory, this process has ");
 	amount(&line, gpu->held[v->owner]);
 	str_add(&line, " memory in use.");
-	if (!line.failed)
+	if (line.failed)
+		v->lost = true;
+	else
 		service_say(v, "%s", line.s);
 }

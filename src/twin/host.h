@@ -9,6 +9,7 @@ typedef struct Service {
 	Settings set;
 	size_t owner; /* in the ledger */
 	json_t *log;  /* its lines, newest last */
+	bool lost;    /* memory ran out while a line was written */
 	bool on_cpu;
 	int64_t start_us; /* how long it took to start */
 } Service;

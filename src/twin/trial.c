@@ -301,6 +301,7 @@ static json_t *evidence_of(const Trial *tr)
 	for (size_t i = 0; i < tr->n_services; i++) {
 		const Service *v = &tr->services[i];
 		json_t *one = json_object();
+		failed |= v->lost;
 		js_set(one, "device", json_string(v->on_cpu ? "cpu" : "cuda"), &failed);
 		js_set(one, "bytes", json_integer(gpu->held[v->owner]), &failed);
 		js_set(placement, v->name, one, &failed);
