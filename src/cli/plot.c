@@ -21,8 +21,15 @@ typedef struct Gathered {
 	char unit_x[METRIC_UNIT_MAX], unit_y[METRIC_UNIT_MAX];
 	double baseline_sum;
 	size_t baseline_n;
+	size_t n_refused; /* the first of `trials` */
+	char subtitle[96];
 	Err err;
 } Gathered;
+
+enum {
+	REFUSED_MAX = 20000, /* points of the space that the memory model is asked about */
+	REFUSED_SHOWN = 24,  /* more of them would push the trials to the side */
+};
 
 static int make_room(Gathered *g)
 {
@@ -50,10 +57,34 @@ static double metric_value(const Measurement *m, const char *name, char *unit)
 	return metric->value;
 }
 
+static void add_levels(Gathered *g, const Point *p)
+{
+	size_t dims = space_dims(g->x->space);
+	for (size_t d = 0; d < dims; d++)
+		g->levels[g->n * dims + d] =
+		    p->level[d] == SPACE_INACTIVE ? (double)NAN : (double)p->level[d];
+}
+
+/* What the memory model refuses was never a trial, but belongs in the picture. */
+static int gather_refused(void *userdata, const Point *p, const Fit *fit)
+{
+	Gathered *g = userdata;
+	if (fit->verdict != FIT_NO)
+		return 0;
+	if (make_room(g) < 0)
+		return -ENOMEM;
+	g->trials[g->n] = (PlotTrial){.number = (int64_t)g->n + 1,
+				      .outcome = OUTCOME_INFEASIBLE,
+				      .x = (double)NAN,
+				      .y = (double)NAN};
+	add_levels(g, p);
+	g->n++;
+	return 0;
+}
+
 static int gather(void *userdata, const StoreTrial *t)
 {
 	Gathered *g = userdata;
-	size_t dims = space_dims(g->x->space);
 	Point p;
 	/* A trial of another space, from before the configuration was changed, has no place in it.
 	 */
@@ -70,9 +101,7 @@ static int gather(void *userdata, const StoreTrial *t)
 	    .x = metric_value(&t->m, g->metric_x, g->unit_x),
 	    .y = metric_value(&t->m, g->metric_y, g->unit_y),
 	};
-	for (size_t d = 0; d < dims; d++)
-		g->levels[g->n * dims + d] =
-		    p.level[d] == SPACE_INACTIVE ? (double)NAN : (double)p.level[d];
+	add_levels(g, &p);
 	if (g->x->baseline && t->m.outcome == OUTCOME_OK &&
 	    point_equal(g->x->space, &p, &g->x->baseline_point)) {
 		g->baseline_sum += t->fitness;
@@ -186,6 +215,7 @@ static int draw(const Gathered *g, PlotKind kind, const Objective *x, const Obje
 		g->trials[i].levels = g->levels + i * dims;
 	PlotSpec spec = {.kind = kind,
 			 .title = g->x->name,
+			 .subtitle = *g->subtitle ? g->subtitle : NULL,
 			 .trials = g->trials,
 			 .n_trials = g->n,
 			 .baseline =
@@ -208,6 +238,25 @@ static int draw(const Gathered *g, PlotKind kind, const Objective *x, const Obje
 	return r < 0 ? cli_fail(r == -EINVAL ? EXIT_USAGE : EXIT_FAILED, &err) : EXIT_DONE;
 }
 
+/* Over time they come first, while they are few; otherwise a sentence speaks for them. */
+static int add_refused(Gathered *g, PlotKind kind)
+{
+	Scan scan = {0};
+	if (!g->x->memory || kind == PLOT_PARETO)
+		return 0;
+	int r = scan_space(g->x, NULL, REFUSED_MAX, gather_refused, g, &scan, &g->err);
+	if (r < 0)
+		return r;
+	if (g->n > 0)
+		snprintf(g->subtitle, sizeof(g->subtitle),
+			 "%zu of %llu candidates were refused unstarted by the memory model", g->n,
+			 (unsigned long long)scan.allowed);
+	if (kind == PLOT_FITNESS_EVOLUTION && g->n > REFUSED_SHOWN)
+		g->n = 0;
+	g->n_refused = g->n;
+	return 0;
+}
+
 static int plot(const Options *o, const Experiment *x, Store *store, PlotKind kind)
 {
 	const Objective *mx = NULL, *my = NULL;
@@ -223,10 +272,12 @@ static int plot(const Options *o, const Experiment *x, Store *store, PlotKind ki
 		return r;
 	g.metric_x = mx ? mx->name : NULL;
 	g.metric_y = my ? my->name : NULL;
-	r = store_trials(store, &q, gather, &g, &g.err);
+	r = add_refused(&g, kind);
+	if (r >= 0)
+		r = store_trials(store, &q, gather, &g, &g.err);
 	if (r < 0)
 		r = cli_fail(EXIT_FAILED, &g.err);
-	else if (g.n == 0)
+	else if (g.n == g.n_refused)
 		r = cli_failf(EXIT_FAILED, "there is no trial of %s to plot", x->name);
 	else
 		r = draw(&g, kind, mx, my, o->output);
