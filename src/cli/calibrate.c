@@ -33,17 +33,15 @@ static char *split_share(const char *name, double *ret_share)
 
 static int read_log(const char *name, VllmLog *ret, Err *err)
 {
-	_cleanup_free_ char *text = NULL;
 	double share = 0;
-	_cleanup_free_ char *path = split_share(name, &share);
 	size_t len = 0;
-	if (!path)
-		return err_oom(err);
-	int r = file_read(path, VLLM_LOG_MAX, &text, &len, err);
+	_cleanup_free_ char *path = split_share(name, &share);
+	_cleanup_free_ char *text = NULL;
+	int r = path ? file_read(path, VLLM_LOG_MAX, &text, &len, err) : err_oom(err);
 	if (r >= 0)
 		r = vllm_log_parse(text, len, ret, err);
 	if (r < 0)
-		return err_wrap(err, r, "cannot learn from %s", path);
+		return err_wrap(err, r, "cannot learn from %s", name);
 	if (share > 0)
 		ret->start.share = share;
 	return 0;

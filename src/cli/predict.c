@@ -8,6 +8,8 @@
 #include "cli/calibrate.h"
 #include "cli/internal.h"
 
+static const double GIB = 1024.0 * 1024 * 1024;
+
 typedef struct Options {
 	const char *config, *experiment, *only;
 	OptStrings logs;
@@ -100,7 +102,7 @@ static json_t *fit_json(json_t *params, const Fit *fit)
 static void gib_cell(Table *t, int64_t bytes, bool known)
 {
 	if (known)
-		table_cell(t, "%.3f GiB", (double)bytes / (1024.0 * 1024 * 1024));
+		table_cell(t, "%.3f GiB", (double)bytes / GIB);
 	else
 		table_cell(t, "-");
 }
@@ -177,23 +179,39 @@ static int begin_table(Prediction *w, TableColumn *columns)
 	return table_new(columns, n + sizeof(rest) / sizeof(*rest), &w->table);
 }
 
+static void yaml_text(const char *name, const char *text, Str *out)
+{
+	json_auto_t *v = text ? js_text(text) : NULL; /* a JSON string is a YAML scalar too */
+	if (!v)
+		return;
+	str_addf(out, "      %s: ", name);
+	js_canonical(v, out);
+	str_addc(out, '\n');
+}
+
+static void yaml_count(const char *name, int64_t n, Str *out)
+{
+	if (n > 0)
+		str_addf(out, "      %s: %" PRId64 "\n", name, n);
+}
+
+/* As it is written in dream.yaml. */
 static void fact_text(const VllmFact *f, Str *out)
 {
-	str_addf(out,
-		 "Learned from %s: %.3f GiB before the KV cache, %" PRId64
-		 " bytes of it a token, blocks of %" PRId64 " tokens; holds for",
-		 f->source, (double)f->non_kv_bytes / (1024.0 * 1024 * 1024), f->token_bytes,
-		 f->block_size);
-	str_addf(out, " %s", f->key.model ? f->key.model : "any model");
-	if (f->key.version)
-		str_addf(out, ", vLLM %s", f->key.version);
-	if (f->key.max_model_len)
-		str_addf(out, ", max_model_len %" PRId64, f->key.max_model_len);
-	if (f->key.max_num_seqs)
-		str_addf(out, ", max_num_seqs %" PRId64, f->key.max_num_seqs);
-	if (f->key.max_num_batched_tokens)
-		str_addf(out, ", max_num_batched_tokens %" PRId64, f->key.max_num_batched_tokens);
-	str_add(out, f->key.enforce_eager ? ", enforce_eager\n\n" : "\n\n");
+	str_add(out, "Learned, for memory: in the configuration:\n  vllm:\n    -\n");
+	yaml_text("version", f->key.version, out);
+	yaml_text("model", f->key.model, out);
+	yaml_text("kv_cache_dtype", f->key.kv_cache_dtype, out);
+	yaml_count("max_model_len", f->key.max_model_len, out);
+	yaml_count("max_num_seqs", f->key.max_num_seqs, out);
+	yaml_count("max_num_batched_tokens", f->key.max_num_batched_tokens, out);
+	if (f->key.enforce_eager)
+		str_add(out, "      enforce_eager: true\n");
+	yaml_count("non_kv_bytes", f->non_kv_bytes, out);
+	yaml_count("token_bytes", f->token_bytes, out);
+	yaml_count("block_size", f->block_size, out);
+	yaml_text("source", f->source, out);
+	str_addc(out, '\n');
 }
 
 static void counts_text(const Prediction *w, const Scan *scan, Str *out)

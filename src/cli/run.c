@@ -31,8 +31,10 @@ static const Option options[] = {
      "else 1)"},
     {"sleep-between-cycles", 0, "TIME", OPT_DURATION, AT(sleep_us), NULL, 0, 0, NULL,
      "rest after each cycle (default: as configured, else none)"},
-    {"cycles", 0, "N", OPT_INT, AT(cycles), "1", 0, 1e9, NULL,
-     "cycles before it ends; 0: until it is stopped"},
+    {"cycles", 0, "N", OPT_INT, AT(cycles), "-1", -1, 1e9, NULL,
+     "cycles before it ends; 0: until it is stopped or nothing is left to measure (default: 1, "
+     "with "
+     "--sleep-between-cycles 0)"},
     {"seed", 0, "N", OPT_SEED, AT(seed), NULL, 0, 0, NULL,
      "of every random choice (default: `run.seed` of the configuration)"},
     {"strategy", 0, "NAME", OPT_STRING, AT(strategy), NULL, 0, 0, "rzero random grid",
@@ -51,69 +53,110 @@ static const Option options[] = {
 
 /* --- What would be tried --------------------------------------------------------------------- */
 
-/* An upper bound of the trials of one epoch: the search's asks, then every finalist's pairs. */
-static uint64_t most_trials(const Experiment *x, uint64_t feasible)
+enum {
+	NEXT_SHOWN = 12,
+};
+
+typedef struct DryRun {
+	Str text;
+	json_t *list;
+	bool failed;
+} DryRun;
+
+/* The most that the rest of the epoch can take. */
+static int64_t longest_us(const RunPreview *p)
 {
-	uint64_t search = (uint64_t)(x->budget.max_candidates * x->budget.max_generations);
-	if (search > feasible)
-		search = feasible;
-	uint64_t arms =
-	    2 + (x->confirm.ablation && space_dims(x->space) > 1 ? space_dims(x->space) : 0);
-	return search +
-	       (uint64_t)x->confirm.finalists * arms * (uint64_t)x->confirm.pairs * x->workloads.n;
+	int64_t budget_us = p->experiment->budget.wallclock_us;
+	double by_trials = (double)p->trials_at_most * (double)p->trial_us;
+	if (p->trial_us < 0 || (budget_us > 0 && by_trials > (double)budget_us))
+		return budget_us;
+	return (int64_t)by_trials;
 }
 
-static json_t *dry_json(const Experiment *x, const Scan *scan, uint64_t most, bool *failed)
+static void dry_json(DryRun *d, const RunPreview *p)
 {
-	json_t *o = json_object();
-	js_set(o, "experiment", js_text(x->name), failed);
-	js_set(o, "strategy", js_text(x->selector.kind ? x->selector.kind : "rzero"), failed);
-	js_set(o, "candidates", json_integer((json_int_t)scan->allowed), failed);
-	js_set(o, "infeasible", json_integer((json_int_t)scan->infeasible), failed);
-	js_set(o, "trials_at_most", json_integer((json_int_t)most), failed);
-	js_set(o, "budget_us", json_integer(x->budget.wallclock_us), failed);
-	js_set(o, "trial_timeout_us", json_integer(x->budget.trial_timeout_us), failed);
-	return o;
+	json_t *o = json_object(), *next = json_array();
+	for (size_t i = 0; i < p->n_next; i++)
+		d->failed |=
+		    json_array_append_new(next, point_json(p->experiment->space, &p->next[i])) < 0;
+	js_set(o, "experiment", js_text(p->experiment->name), &d->failed);
+	js_set(o, "strategy", js_text(p->strategy), &d->failed);
+	js_set(o, "resumed", json_boolean(p->resumed), &d->failed);
+	js_set(o, "candidates", json_integer((json_int_t)p->candidates), &d->failed);
+	js_set(o, "infeasible", json_integer((json_int_t)p->infeasible), &d->failed);
+	js_set(o, "next", next, &d->failed);
+	js_set(o, "trials_at_most", json_integer((json_int_t)p->trials_at_most), &d->failed);
+	js_set(o, "trial_us", p->trial_us < 0 ? json_null() : json_integer(p->trial_us),
+	       &d->failed);
+	js_set(o, "budget_us", json_integer(p->experiment->budget.wallclock_us), &d->failed);
+	js_set(o, "trial_timeout_us", json_integer(p->experiment->budget.trial_timeout_us),
+	       &d->failed);
+	d->failed |= json_array_append_new(d->list, o) < 0;
 }
 
-static void dry_text(const Experiment *x, const Scan *scan, uint64_t most, Str *out)
+static void dry_text(DryRun *d, const RunPreview *p)
 {
-	char budget[32], timeout[32];
-	time_human(x->budget.wallclock_us, budget);
-	time_human(x->budget.trial_timeout_us, timeout);
-	str_addf(out, "%s: %s over %" PRIu64 " candidates, of which %" PRIu64 " cannot start\n",
-		 x->name, x->selector.kind ? x->selector.kind : "rzero", scan->allowed,
-		 scan->infeasible);
-	str_addf(out,
-		 "  at most %" PRId64 " generations of up to %" PRId64
-		 " candidates, then up to %" PRId64 " finalists: at most %" PRIu64 " trials\n",
-		 x->budget.max_generations, x->budget.max_candidates, x->confirm.finalists, most);
-	str_addf(
-	    out,
-	    "  one epoch takes at most %s, one trial at most %s; what does not fit carries over\n",
-	    budget, timeout);
+	char longest[32], timeout[32], each[32];
+	time_human(longest_us(p), longest);
+	time_human(p->experiment->budget.trial_timeout_us, timeout);
+	str_addf(&d->text,
+		 "%s: %s over %" PRIu64 "%s candidates, of which %" PRIu64 " cannot start\n",
+		 p->experiment->name, p->strategy, p->candidates,
+		 p->all_looked_at ? "" : " or more", p->infeasible);
+	str_addf(&d->text, "  %s with\n", p->resumed ? "would go on" : "would begin");
+	for (size_t i = 0; i < p->n_next && i < NEXT_SHOWN; i++) {
+		str_add(&d->text, "    ");
+		point_text(p->experiment->space, &p->next[i], &d->text);
+		str_add(&d->text, "\n");
+	}
+	if (p->n_next > NEXT_SHOWN)
+		str_addf(&d->text, "    and %zu more\n", p->n_next - NEXT_SHOWN);
+	if (p->n_next == 0)
+		str_add(&d->text, "    nothing: every feasible candidate is known\n");
+	str_addf(&d->text,
+		 "  at most %" PRIu64 " trials, the confirmation included, each at most %s",
+		 p->trials_at_most, timeout);
+	if (p->trial_us >= 0) {
+		time_human(p->trial_us, each);
+		str_addf(&d->text, " and %s on average last time", each);
+	}
+	str_addf(&d->text, "\n  the epoch ends after at most %s; what does not fit carries over\n",
+		 longest);
+}
+
+static int on_preview(void *userdata, const RunPreview *p)
+{
+	DryRun *d = userdata;
+	dry_json(d, p);
+	dry_text(d, p);
+	return 0;
 }
 
 static int dry_run(const Options *o, const Plan *plan)
 {
-	_cleanup_(str_done) Str text = STR_INIT;
-	json_auto_t *list = json_array();
-	bool failed = !list;
-	for (size_t i = 0; i < plan->n_experiments; i++) {
-		const Experiment *x = &plan->experiments[i];
-		if (o->experiment ? strcmp(o->experiment, x->name) != 0 : !x->enabled)
-			continue;
-		Scan scan = {0};
-		Err err = ERR_INIT;
-		if (scan_space(x, NULL, 0, NULL, NULL, &scan, &err) < 0)
-			return cli_fail(EXIT_FAILED, &err);
-		uint64_t most = most_trials(x, scan.allowed - scan.infeasible);
-		dry_text(x, &scan, most, &text);
-		failed |= json_array_append_new(list, dry_json(x, &scan, most, &failed)) < 0;
-	}
-	if (failed || text.failed)
-		return cli_oom();
-	return o->json ? cli_print_json(json_incref(list)) : cli_print(text.s ? text.s : "");
+	_cleanup_(store_closep) Store *store = NULL;
+	RunOptions ro = {
+	    .experiment = o->experiment,
+	    .strategy = o->strategy,
+	    .has_seed = o->seed.given,
+	    .seed = o->seed.value,
+	    .all_services = o->stage ? strcmp(o->stage, "colocated") == 0 : -1,
+	    .clock = &clock_system,
+	};
+	DryRun d = {.list = json_array()};
+	Err err = ERR_INIT;
+	int r = cli_store(plan, STORE_READ, &store);
+	if (r == 0 && run_preview(plan, store, &ro, on_preview, &d, &err) < 0)
+		r = cli_fail(EXIT_FAILED, &err);
+	if (r == 0 && (d.failed || d.text.failed || !d.list))
+		r = cli_oom();
+	if (r == 0)
+		r = o->json ? cli_print_json(json_pack("{s:s, s:O}", "schema", "dream.dry-run/v1",
+						       "experiments", d.list))
+			    : cli_print(d.text.s ? d.text.s : "");
+	json_decref(d.list);
+	str_done(&d.text);
+	return r;
 }
 
 /* --- The run --------------------------------------------------------------------------------- */
@@ -198,7 +241,9 @@ static int run_session(const Options *o, Session *s)
 	    .store_path = s->store_path,
 	    .experiment = o->experiment,
 	    .strategy = o->strategy,
-	    .cycles = o->cycles,
+	    .cycles = o->cycles >= 0	? o->cycles
+		      : o->sleep_us > 0 ? 0
+					: 1,
 	    .epochs_per_cycle = o->epochs_per_cycle,
 	    .max_parallel = o->max_parallel,
 	    .sleep_us = o->sleep_us > 0 ? o->sleep_us : -1,

@@ -98,6 +98,72 @@ def predict_shows_only_what_was_asked_for():
     assert done.code == 2 and "no candidate of spica_gpu_allocation has that value of vllm_memory_util" in done.err
 
 
+# What the server prints, with the numbers of the real card.
+START = """INFO 10-28 21:14:02 [api_server.py:1839] vLLM API server version 0.11.0
+INFO 10-28 21:14:02 [utils.py:233] non-default args: {'model': 'Qwen2.5-7B-Instruct-AWQ', 'max_model_len': 2048, \
+'enforce_eager': True, 'gpu_memory_utilization': %s}
+INFO 10-28 21:14:40 [gpu_worker.py:298] Available KV cache memory: %s GiB
+INFO 10-28 21:14:40 [kv_cache_utils.py:1087] GPU KV cache size: %s tokens
+INFO 10-28 21:14:40 [kv_cache_utils.py:1091] Maximum concurrency for 2,048 tokens per request: %sx
+"""
+
+
+def without_facts():
+    """The example with no declared facts about vLLM."""
+    text = CONFIG.read_text().replace("../boxes", str(SOURCE / "boxes"))
+    text, n = re.subn(r"      vllm:\n(?:        .*\n)+", "", text)
+    assert n == 1
+    (HOME.path / "nofacts.yaml").write_text(text)
+    return "nofacts.yaml"
+
+
+def verdicts(*args):
+    body = HOME.json("predict", without_facts(), *args)
+    return body, {c["params"]["vllm_memory_util"]: (c["verdict"], c["kv_tokens"]) for c in body["candidates"]}
+
+
+def one_start_up_log_is_enough_to_call_40_and_45_percent_dead():
+    (HOME.path / "050.log").write_text(START % ("0.5", "0.37", "6,976", "3.41"))
+    assert {v for v, _ in verdicts()[1].values()} == {"unknown, try it"}
+    body, found = verdicts("--from-log", "050.log", "--token-bytes", "57344")
+    assert found[0.4][0] == found[0.45][0] == "infeasible" and found[0.5] == ("fits", 6976), found
+    keys(body["learned"], *("source version model kv_cache_dtype max_model_len max_num_seqs max_num_batched_tokens "
+                            "enforce_eager non_kv_bytes token_bytes block_size").split())
+    done = HOME.dream("predict", "nofacts.yaml", "--from-log", "050.log")
+    assert done.code == 1 and "second start" in done.err, done
+
+
+def two_start_up_logs_need_no_declared_bytes_of_a_token():
+    (HOME.path / "060.log").write_text(START % ("0.6", "1.55", "28,976", "14.15"))
+    body, found = verdicts("--from-log", "050.log", "--from-log", "060.log")
+    assert body["learned"]["token_bytes"] == 57344 and found[0.5] == ("fits", 6976), body["learned"]
+    assert found[0.4][0] == found[0.45][0] == "infeasible", found
+
+
+def what_was_learned_is_printed_as_it_is_declared():
+    text = HOME.dream("predict", without_facts(), "--from-log", "050.log", "--token-bytes", "57344").out
+    learned = re.search(r"  vllm:\n(?:    .*\n)+", text)[0]
+    declared = (HOME.path / "nofacts.yaml").read_text().replace(
+        "      whisper:\n", "".join(f"    {line}\n" for line in learned.splitlines()) + "      whisper:\n", 1)
+    (HOME.path / "declared.yaml").write_text(declared)
+    assert HOME.dream("predict", "declared.yaml").out == text.split("\n\n", 1)[1], text
+
+
+def a_log_that_does_not_say_its_share_can_be_told_it():
+    text = (START % ("0.5", "0.37", "6,976", "3.41")).replace(", 'gpu_memory_utilization': 0.5", "")
+    (HOME.path / "silent.log").write_text(text)
+    done = HOME.dream("predict", without_facts(), "--from-log", "silent.log", "--token-bytes", "57344")
+    assert done.code == 1 and "gpu_memory_utilization" in done.err, done
+    assert verdicts("--from-log", "silent.log@0.5", "--token-bytes", "57344")[1][0.5] == ("fits", 6976)
+
+
+def a_log_that_is_not_there_or_says_nothing_is_one_sentence():
+    (HOME.path / "empty.log").write_text("")
+    for name in ["absent.log", "empty.log"]:
+        done = HOME.dream("predict", without_facts(), "--from-log", name, "--token-bytes", "57344")
+        assert done.code == 1 and len(done.err.splitlines()) == 1 and done.out == "", (name, done)
+
+
 def check_says_what_the_experiment_is():
     golden("check-rtx3060.txt", HOME.dream("check", CONFIG).out.replace(str(SOURCE), "."))
     body = HOME.json("check", CONFIG)
@@ -267,6 +333,11 @@ run_cases([
     predict_gives_the_numbers_of_the_real_card,
     predict_prints_the_table_and_the_reasons,
     predict_shows_only_what_was_asked_for,
+    one_start_up_log_is_enough_to_call_40_and_45_percent_dead,
+    two_start_up_logs_need_no_declared_bytes_of_a_token,
+    what_was_learned_is_printed_as_it_is_declared,
+    a_log_that_does_not_say_its_share_can_be_told_it,
+    a_log_that_is_not_there_or_says_nothing_is_one_sentence,
     check_says_what_the_experiment_is,
     check_reports_mistakes_as_json_too,
     the_schema_is_json_and_names_the_fields,
