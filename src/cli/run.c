@@ -9,8 +9,8 @@
 
 typedef struct Options {
 	const char *config, *logdir, *experiment, *strategy, *stage;
-	int64_t epochs_per_cycle, max_parallel, sleep_us, cycles;
-	OptSeed seed;
+	int64_t epochs_per_cycle, max_parallel, sleep_us;
+	OptSeed seed, cycles;
 	bool dry_run, log_json, json;
 } Options;
 
@@ -31,7 +31,7 @@ static const Option options[] = {
      "else 1)"},
     {"sleep-between-cycles", 0, "TIME", OPT_DURATION, AT(sleep_us), NULL, 0, 0, NULL,
      "rest after each cycle (default: as configured, else none)"},
-    {"cycles", 0, "N", OPT_INT, AT(cycles), "-1", -1, 1e9, NULL,
+    {"cycles", 0, "N", OPT_SEED, AT(cycles), NULL, 0, 0, NULL,
      "cycles before it ends; 0: until it is stopped or nothing is left to measure (default: 1, "
      "with "
      "--sleep-between-cycles 0)"},
@@ -235,15 +235,21 @@ static int exit_code(RunResult result)
 	return EXIT_INTERRUPTED;
 }
 
+/* Somebody who asks for a rest between cycles wants more than one. */
+static int64_t cycles(const Options *o)
+{
+	if (!o->cycles.given)
+		return o->sleep_us > 0 ? 0 : 1;
+	return o->cycles.value < INT64_MAX ? (int64_t)o->cycles.value : 0;
+}
+
 static int run_session(const Options *o, Session *s)
 {
 	RunOptions ro = {
 	    .store_path = s->store_path,
 	    .experiment = o->experiment,
 	    .strategy = o->strategy,
-	    .cycles = o->cycles >= 0	? o->cycles
-		      : o->sleep_us > 0 ? 0
-					: 1,
+	    .cycles = cycles(o),
 	    .epochs_per_cycle = o->epochs_per_cycle,
 	    .max_parallel = o->max_parallel,
 	    .sleep_us = o->sleep_us > 0 ? o->sleep_us : -1,

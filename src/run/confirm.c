@@ -278,11 +278,10 @@ static int end_empty(Turn *t, const char *worse, Err *err)
 static int end_standing(Turn *t, const char *id, Err *err)
 {
 	char reason[200];
-	(void)snprintf(reason, sizeof(reason),
-		       "the best candidate is already proposed by promotion %s", id);
+	(void)snprintf(reason, sizeof(reason), "the best candidate is already proposed as %s", id);
 	turn_say(t, RUN_MESSAGE, NULL, NULL, "%s", reason);
 	t->r->promoted = true;
-	int r = verdict_none(t, NULL, reason, err);
+	int r = verdict_close(t, "standing", reason, err);
 	return r < 0 ? r : turn_end_epoch(t, "finished", err);
 }
 

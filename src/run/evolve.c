@@ -330,15 +330,13 @@ static int replay(Turn *t, Err *err)
 }
 
 /* A search that cannot be gone on with is left as it is; what it measured stays known. */
-int evolve_begin(Turn *t, Err *err)
+int evolve_prepare(Turn *t, Err *err)
 {
 	t->best = t->baseline_fitness = (double)NAN;
 	t->search = search_free(t->search);
 	int r = new_search(t, err);
-	if (r < 0)
+	if (r < 0 || !t->history.resumed)
 		return r;
-	if (!t->history.resumed)
-		return record_evolution(t, err);
 	r = replay(t, err);
 	if (r != -ESTALE)
 		return r;
@@ -347,5 +345,11 @@ int evolve_begin(Turn *t, Err *err)
 		t->history.told[i].known |= t->history.told[i].evolution == t->history.evolution;
 	t->history.evolution++;
 	t->history.resumed = false;
-	return evolve_begin(t, err);
+	return evolve_prepare(t, err);
+}
+
+int evolve_begin(Turn *t, Err *err)
+{
+	int r = evolve_prepare(t, err);
+	return r < 0 || t->history.resumed ? r : record_evolution(t, err);
 }

@@ -95,7 +95,8 @@ struct Runner {
 	sd_event_source *sleep;
 	bool stopping; /* a signal came */
 	bool promoted;
-	int fault; /* negative errno: the run ends with it */
+	uint64_t measured; /* trials of this cycle */
+	int fault;	   /* negative errno: the run ends with it */
 	Err err;
 	int64_t started_us; /* monotonic */
 };
@@ -204,6 +205,8 @@ void turn_spica_id(const Turn *t, uint64_t n, char ret[24]);
 /* --- evolve.c: the search -------------------------------------------------------------------- */
 
 /* Makes the Search of the history's evolution: a new one, or one replayed from what is stored. */
+int evolve_prepare(Turn *t, Err *err) _must_check_;
+/* And writes down that a new one begins. */
 int evolve_begin(Turn *t, Err *err) _must_check_;
 int evolve_step(Turn *t, Err *err) _must_check_;
 int evolve_measured(Turn *t, Measurement *m, Err *err) _must_check_;
@@ -226,6 +229,8 @@ void confirm_done(Turn *t);
 /* What came of an evolution: the record and the files. `report` is NULL when nothing was confirmed.
  */
 int verdict_winner(Turn *t, const Finalist *f, const WinnerReport *report, Err *err) _must_check_;
+/* Without a word: what there was to say has been said. */
+int verdict_close(Turn *t, const char *verdict, const char *reason, Err *err) _must_check_;
 int verdict_none(Turn *t, const WinnerReport *report, const char *reason, Err *err) _must_check_;
 /* The promotion that already proposes this winner against this baseline: its id (owned), or NULL.
  */

@@ -142,11 +142,23 @@ static void sleep_for(Runner *r, int64_t us)
 		runner_fault(r, err_set(&err, e, "cannot set a timer: %s", strerror(-e)), &err);
 }
 
+/* A cycle that measured nothing would be followed by more of its kind: they would only fill the
+ * store. */
+static bool is_exhausted(Runner *r)
+{
+	if (r->cycle == 0 || r->measured > 0)
+		return false;
+	if (r->options->cycles != r->cycle)
+		say(r, "no experiment has anything left to measure");
+	return true;
+}
+
 static bool begin_cycle(Runner *r)
 {
-	if (r->options->cycles > 0 && r->cycle >= r->options->cycles)
+	if ((r->options->cycles > 0 && r->cycle >= r->options->cycles) || is_exhausted(r))
 		return false;
 	r->cycle++;
+	r->measured = 0;
 	for (size_t i = 0; i < r->n_turns; i++)
 		r->turns[i]->epochs_left = r->epochs_per_cycle;
 	return true;

@@ -65,6 +65,31 @@ typedef enum RunResult {
 	RUN_INTERRUPTED,    /* resumable, exit 4 */
 } RunResult;
 
+enum {
+	PREVIEW_MAX = 64
+};
+
+/* What a run would do for one experiment. */
+typedef struct RunPreview {
+	const Experiment *experiment;
+	const char *strategy;
+	bool resumed;	     /* it would go on with an unfinished evolution */
+	uint64_t candidates; /* allowed by bounds and forbidden combinations, of those looked at */
+	uint64_t infeasible; /* of them */
+	bool all_looked_at;
+	Point next[PREVIEW_MAX]; /* what would be measured first: one generation */
+	size_t n_next;
+	uint64_t trials_at_most; /* of the epoch, confirmation included */
+	int64_t trial_us;	 /* what a trial took on average in the last epoch; -1: unknown */
+} RunPreview;
+
+typedef int RunPreviewFn(void *userdata, const RunPreview *p);
+
+/* Measures and writes nothing. `store` is NULL when there is none yet. A negative value of `fn`
+ * ends it. */
+int run_preview(const Plan *plan, Store *store, const RunOptions *options, RunPreviewFn *fn,
+		void *userdata, Err *err) _must_check_;
+
 /* Blocks SIGINT and SIGTERM while it runs: either finishes or abandons the current trial and
  * returns RUN_INTERRUPTED. Negative errno: a fault of the machine or the configuration. */
 int run_plan(const Plan *plan, Store *store, const SignKey *key, Log *log,

@@ -223,9 +223,19 @@ static int record_epoch(Turn *t, const char *state, Err *err)
 	js_set(body, "trials", json_integer((json_int_t)t->epoch_trials), &failed);
 	js_set(body, "state", js_text(state), &failed);
 	js_set(body, "best_fitness", js_number(t->best), &failed);
+	js_set(body, "elapsed_us", json_integer(clock_mono_us(t->r->clock) - t->epoch_started_us),
+	       &failed);
 	if (failed || !body)
 		return err_oom(err);
 	return store_add(t->r->store, "epoch", "dream.epoch/v1", body, NULL, err);
+}
+
+static const char *end_text(const Turn *t, const char *state)
+{
+	if (strcmp(state, "finished") == 0)
+		return "finished";
+	return t->epoch_over ? "ended early, the rest carries over"
+			     : "used up its budget, the rest carries over";
 }
 
 int turn_end_epoch(Turn *t, const char *state, Err *err)
@@ -243,9 +253,8 @@ int turn_end_epoch(Turn *t, const char *state, Err *err)
 		return err_wrap(err, r, "cannot end epoch %" PRId64 " of %s", t->history.epoch,
 				t->x->name);
 	confirm_done(t);
-	turn_say(t, RUN_EPOCH_END, NULL, NULL, "%s",
-		 strcmp(state, "finished") == 0 ? "finished"
-						: "the budget is used up, the rest carries over");
+	turn_say(t, RUN_EPOCH_END, NULL, NULL, "%s", end_text(t, state));
+	t->r->measured += t->epoch_trials;
 	t->phase = TURN_IDLE;
 	t->search = search_free(t->search);
 	if (t->epoch_over)

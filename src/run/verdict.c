@@ -431,3 +431,8 @@ int verdict_none(Turn *t, const WinnerReport *report, const char *reason, Err *e
 	turn_say(t, RUN_NO_WINNER, NULL, report, "%s", reason);
 	return 0;
 }
+
+int verdict_close(Turn *t, const char *verdict, const char *reason, Err *err)
+{
+	return close_evolution(t, verdict, reason, NULL, NULL, err);
+}
