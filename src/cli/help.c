@@ -81,7 +81,7 @@ static void help_option(const Option *o, Str *out)
 	pad(out, HELP_COLUMN - used);
 	_cleanup_(str_done) Str text = STR_INIT;
 	str_add(&text, o->help);
-	if (o->otherwise && o->metavar)
+	if (o->otherwise && o->metavar && !strstr(o->help, "(default"))
 		str_addf(&text, " (default: %s)", o->otherwise);
 	text_wrap(text.s ? text.s : "", HELP_COLUMN, HELP_COLUMN, HELP_WIDTH, out);
 }

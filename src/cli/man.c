@@ -21,7 +21,7 @@ static void man_option(const Option *o, Str *out)
 	option_spelling(o, true, out);
 	str_add(out, "\n\t");
 	plain(o->help, out);
-	if (o->otherwise && o->metavar) {
+	if (o->otherwise && o->metavar && !strstr(o->help, "(default")) {
 		str_add(out, " (default: ");
 		plain(o->otherwise, out);
 		str_addc(out, ')');
