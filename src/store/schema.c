@@ -71,17 +71,35 @@ static int migrate_to(Store *s, int version, Err *err)
 	return r;
 }
 
+typedef struct Marks {
+	int64_t id, version, objects;
+} Marks;
+
+/* In one transaction: another program may be setting up the store between two of them. */
+static int read_marks(Store *s, Marks *ret, Err *err)
+{
+	int r = store_exec(s, "BEGIN", err, "open the store");
+	if (r == 0)
+		r = read_number(s, "PRAGMA application_id", &ret->id, err);
+	if (r == 0)
+		r = read_number(s, "PRAGMA user_version", &ret->version, err);
+	if (r == 0)
+		r = read_number(s, "SELECT count(*) FROM sqlite_schema", &ret->objects, err);
+	if (r == 0)
+		return store_exec(s, "COMMIT", err, "open the store");
+	if (!sqlite3_get_autocommit(s->db))
+		sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
+	return r;
+}
+
 /* *ret: the version that is there, 0 for an empty file. */
 static int read_version(Store *s, int64_t *ret, Err *err)
 {
-	int64_t id, version, objects;
-	int r = read_number(s, "PRAGMA application_id", &id, err);
-	if (r == 0)
-		r = read_number(s, "PRAGMA user_version", &version, err);
-	if (r == 0)
-		r = read_number(s, "SELECT count(*) FROM sqlite_schema", &objects, err);
+	Marks marks = {0};
+	int r = read_marks(s, &marks, err);
 	if (r < 0)
 		return r;
+	int64_t id = marks.id, version = marks.version, objects = marks.objects;
 	if (id != STORE_APPLICATION_ID && (id != 0 || version != 0 || objects != 0))
 		return err_set(err, -EBADMSG, "%s is a database, but not a store of this program",
 			       s->path);
