@@ -2,11 +2,11 @@
  *   bench-boxes [FOLDER]     the folder with the examples; default: examples
  *
  * The truth does not come from any strategy: every allowed candidate that the memory model does not
- * refuse is tried TRUTH times, each time with another seed and another place on the box's slow
- * drift, and the best of them REFINED times more; the mean fitness of the later trials is what it
+ * refuse is tried TRUTH times, each time with another seed and at another time of the box's slow
+ * drift, and the BEST of them REFINED times more; the mean fitness of the later trials is what it
  * is worth. (A box without noise would not do: the arrivals of the load are drawn anew as well.)
- * What a strategy is told is one of DRAWS further trials of that candidate, by lot, so it never
- * sees a number that the truth was made of, and a repeat gives another one. */
+ * What a strategy is told comes from trials of its own, each with its own seed, a minute apart on
+ * the drift as the runner has them, every search on another day. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,27 +23,19 @@
 enum {
 	SEEDS = 100,
 	TRUTH = 8,
-	REFINED = 48,
-	BEST = 40,
-	DRAWS = 8,
-	DRIFT_MINUTES = 1000,
+	REFINED = 200,
+	BEST = 100,
+	DAY_MINUTES = 24 * 60,
 	WORKERS_MAX = 16,
 };
 
 static const double CLOSE = 0.01; /* of the best candidate's fitness */
-
-typedef struct Drawn {
-	double fitness, se;
-	Outcome outcome;
-	bool feasible;
-} Drawn;
 
 typedef struct Candidate {
 	Point point;
 	uint64_t key;
 	double truth; /* mean fitness */
 	bool sound;   /* no trial failed or broke a constraint */
-	Drawn draws[DRAWS];
 } Candidate;
 
 typedef struct Bench {
@@ -106,27 +98,26 @@ static void in_workers(Bench *b, Work *work, void *userdata)
 
 /* --- The candidates -------------------------------------------------------------------------- */
 
-static Drawn try_once(const Bench *b, const Point *p, const char *label, uint64_t number)
+static Fitness try_once(const Bench *b, const Point *p, Rng *r, int64_t minute, Outcome *ret)
 {
 	Err err = ERR_INIT;
-	Rng rng = rng_derive(number, label, 0);
+	json_auto_t *params = point_json(b->x->space, p);
 	TwinTrial t = {.box = b->box,
 		       .services = b->x->services.items,
 		       .n_services = b->x->services.n,
-		       .params = point_json(b->x->space, p),
+		       .params = params,
 		       .workload = b->x->workloads.items,
 		       .all_services = b->x->search_all_services,
-		       .seed = rng_u64(&rng),
-		       .drift_at_us = (int64_t)rng_below(&rng, DRIFT_MINUTES) * 60000000,
+		       .seed = rng_u64(r),
+		       .drift_at_us = minute * 60000000,
 		       .timeout_us = b->x->budget.trial_timeout_us};
 	Measurement m;
 	if (twin_trial(&t, &m, &err) < 0)
 		fail(&err);
 	Fitness f = fitness_of(&b->x->goals, &m);
-	Drawn d = {.fitness = f.value, .se = f.se, .outcome = m.outcome, .feasible = f.feasible};
+	*ret = m.outcome;
 	measurement_done(&m);
-	json_decref((json_t *)(uintptr_t)t.params);
-	return d;
+	return f;
 }
 
 static int by_key(const void *a, const void *b)
@@ -170,12 +161,15 @@ static uint32_t find(const Bench *b, const Point *p)
 static void measure_truth(const Bench *b, uint32_t i, const char *label, int times)
 {
 	Candidate *c = &b->items[i];
+	Rng r = rng_derive(0, label, c->key);
 	double sum = 0;
 	c->sound = true;
 	for (int t = 0; t < times; t++) {
-		Drawn d = try_once(b, &c->point, label, (uint64_t)i * 1000 + (uint64_t)t);
-		sum += d.fitness;
-		c->sound &= d.outcome == OUTCOME_OK && d.feasible;
+		Outcome outcome;
+		int64_t minute = (int64_t)rng_below(&r, SEEDS * DAY_MINUTES);
+		Fitness f = try_once(b, &c->point, &r, minute, &outcome);
+		sum += f.value;
+		c->sound &= outcome == OUTCOME_OK && f.feasible;
 	}
 	c->truth = sum / times;
 }
@@ -183,12 +177,8 @@ static void measure_truth(const Bench *b, uint32_t i, const char *label, int tim
 static void first_look(Bench *b, uint32_t worker, void *userdata)
 {
 	(void)userdata;
-	for (uint32_t i = worker; i < b->n; i += b->workers) {
+	for (uint32_t i = worker; i < b->n; i += b->workers)
 		measure_truth(b, i, "truth", TRUTH);
-		for (int t = 0; t < DRAWS; t++)
-			b->items[i].draws[t] = try_once(b, &b->items[i].point, "draw",
-							(uint64_t)i * 1000 + (uint64_t)t);
-	}
 }
 
 static void second_look(Bench *b, uint32_t worker, void *userdata)
@@ -272,12 +262,12 @@ static Play play(const Bench *b, const char *strategy, uint64_t seed)
 	Err err = ERR_INIT;
 	while (search_ask(s, &ask, &err) == 1) {
 		uint32_t at = find(b, &ask.point);
-		Rng lot = rng_derive(seed, "lot", ask.number);
-		const Drawn *d = &b->items[at].draws[rng_below(&lot, DRAWS)];
-		SearchTell tell = {.number = ask.number,
-				   .outcome = d->outcome,
-				   .fitness = d->fitness,
-				   .se = d->se};
+		Rng r = rng_derive(seed, "trial", ask.number);
+		SearchTell tell = {.number = ask.number};
+		Fitness f = try_once(b, &ask.point, &r, (int64_t)(seed * DAY_MINUTES + ask.number),
+				     &tell.outcome);
+		tell.fitness = f.value;
+		tell.se = f.se;
 		if (search_tell(s, &tell, &err) < 0)
 			fail(&err);
 		ret.trials++;
