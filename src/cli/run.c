@@ -275,13 +275,15 @@ static int run_session(const Options *o, Session *s)
 static int run(const void *opts, int argc, char **argv)
 {
 	const Options *o = opts;
-	(void)argc, (void)argv;
 	if (o->stage && strcmp(o->stage, "isolated") != 0 && strcmp(o->stage, "colocated") != 0)
 		return cli_failf(EXIT_USAGE, "--stage is isolated or colocated, not '%s'",
 				 o->stage);
 	_cleanup_free_ char *path = NULL;
 	_cleanup_(session_done) Session s = {0};
-	int r = cli_config_path(o->config, &path);
+	if (o->config && argc > 0)
+		return cli_failf(EXIT_USAGE, "the configuration is named twice: %s and %s",
+				 o->config, argv[0]);
+	int r = cli_config_path(argc > 0 ? argv[0] : o->config, &path);
 	if (r == 0)
 		r = cli_plan(path, DIAG_ERROR, &s.plan);
 	const Experiment *one = NULL;
@@ -296,7 +298,7 @@ static int run(const void *opts, int argc, char **argv)
 
 const Command cmd_run = {
     .name = "run",
-    .args = "",
+    .args = "[CONFIG]",
     .summary = "search for something better than what runs now, and propose it",
     .about =
 	"Takes the experiments of the configuration in turn. For each: asks the strategy for "
@@ -312,6 +314,6 @@ const Command cmd_run = {
     .options = options,
     .options_size = sizeof(Options),
     .min_args = 0,
-    .max_args = 0,
+    .max_args = 1,
     .run = run,
 };
