@@ -11,9 +11,6 @@ enum {
 	FAILURES_MAX = 4, /* unbelievable results in a row that end an epoch */
 };
 
-static const int64_t TRIAL_SPACING_US =
-    60000000; /* trials lie a nominal minute apart on the twin's drift */
-
 /* --- The search ------------------------------------------------------------------------------ */
 
 static json_t *mutations_of(const Turn *t, const Point *parent)
@@ -55,11 +52,6 @@ static const Told *parent_of(const Turn *t, int64_t number)
 	return NULL;
 }
 
-static int64_t drift_of(int64_t trial)
-{
-	return trial * TRIAL_SPACING_US;
-}
-
 /* Fills the job from the ask and starts it. */
 static int measure_ask(Turn *t, Err *err)
 {
@@ -70,7 +62,7 @@ static int measure_ask(Turn *t, Err *err)
 	    .workload = t->x->workloads.items,
 	    .all_services = t->all_services,
 	    .seed = turn_seed(t, "trial", t->ask.number),
-	    .drift_at_us = drift_of(t->history.n_trials),
+	    .drift_at_us = turn_drift_us(t->history.n_trials),
 	    .generation = t->ask.generation,
 	};
 	if (!t->job.params)
@@ -140,74 +132,42 @@ static int fill_lineage(Turn *t, StoreTrial *trial)
 	return 0;
 }
 
-/* Stores the trial of the ask in flight, then tells the strategy: in this order. */
-static int keep_search_trial(Turn *t, Measurement *m, const char *purpose, Err *err)
+static int learn(Turn *t, const StoreTrial *trial, const Measurement *m, Err *err)
 {
-	Fitness f = fitness_of(&t->x->goals, m);
-	StoreTrial trial = {
-	    .at_us = clock_now_us(t->r->clock),
-	    .experiment = t->x->name,
-	    .epoch = t->history.epoch,
-	    .evolution = t->history.evolution,
-	    .ask = (int64_t)t->ask.number,
-	    .purpose = (char *)(uintptr_t)purpose,
-	    .generation = t->ask.generation,
-	    .origin = (char *)(uintptr_t)search_origin_name(t->ask.origin),
-	    .spica_id = t->job.spica_id,
-	    .params = t->job.params,
-	    .stage = evaluator_stage(t->evaluator, t->job.all_services),
-	    .evaluator = (char *)(uintptr_t)evaluator_kind(t->evaluator),
-	    .workload = t->job.workload->name,
-	    .all_services = t->job.all_services,
-	    .fitness = f.value,
-	    .fitness_se = f.se,
-	    .feasible = f.feasible,
-	    .m = *m,
-	};
-	config_hash(trial.params, trial.config_hash);
-	StoreTrial *one = &trial;
-	int r = fill_lineage(t, &trial);
-	r = r < 0 ? err_oom(err) : store_add_trials(t->r->store, &one, 1, err);
-	json_decref(trial.mutations);
-	if (r < 0)
-		return err_wrap(err, r, "cannot keep a trial of %s", t->x->name);
+	Told told = {.seq = trial->seq,
+		     .evolution = trial->evolution,
+		     .ask = trial->ask,
+		     .point = t->job.point,
+		     .outcome = m->outcome,
+		     .fitness = trial->fitness,
+		     .se = trial->fitness_se};
+	t->history.n_trials++;
+	int r = history_add(&t->history, &told, err);
+	return r < 0 ? r : tell(t, &t->ask, &told, m, err);
+}
 
-	t->epoch_trials++;
-	if (strcmp(purpose, "search") == 0) {
-		t->history.n_trials++;
-		Told told = {.seq = trial.seq,
-			     .evolution = trial.evolution,
-			     .ask = trial.ask,
-			     .point = t->job.point,
-			     .outcome = m->outcome,
-			     .fitness = f.value,
-			     .se = f.se};
-		r = history_add(&t->history, &told, err);
-		if (r >= 0)
-			r = tell(t, &t->ask, &told, m, err);
-	}
-	turn_say(t, RUN_TRIAL_DONE, &trial, NULL, "%s", m->reason ? m->reason : "");
+/* Stores the trial of the ask in flight, then tells the strategy: in this order. */
+static int keep_search_trial(Turn *t, const Measurement *m, bool is_void, Err *err)
+{
+	StoreTrial trial =
+	    turn_trial(t, m, is_void ? "void" : "search", search_origin_name(t->ask.origin));
+	trial.ask = (int64_t)t->ask.number;
+	int r = fill_lineage(t, &trial);
+	r = r < 0 ? err_oom(err) : turn_keep(t, &trial, err);
+	json_decref(trial.mutations);
+	trial.mutations = NULL;
+	if (r >= 0 && !is_void)
+		r = learn(t, &trial, m, err);
+	if (r >= 0)
+		turn_say(t, RUN_TRIAL_DONE, &trial, NULL, "%s", m->reason ? m->reason : "");
 	return r;
 }
 
-/* Void results are tried again: they say nothing about the candidate. */
-static bool try_again(Turn *t, const Measurement *m)
+int evolve_measured(Turn *t, const Measurement *m, bool is_void, Err *err)
 {
-	enum {
-		ATTEMPTS = 3
-	};
-	return outcome_is_void(m->outcome) && m->outcome != OUTCOME_HARDWARE_FAULT &&
-	       ++t->job.attempt < ATTEMPTS;
-}
-
-int evolve_measured(Turn *t, Measurement *m, Err *err)
-{
-	bool again = try_again(t, m);
-	int r = keep_search_trial(t, m, again ? "void" : "search", err);
-	if (r < 0)
+	int r = keep_search_trial(t, m, is_void, err);
+	if (r < 0 || is_void)
 		return r;
-	if (again)
-		return turn_measure(t, err);
 	t->failures = m->outcome == OUTCOME_MEASURE_FAILED ? t->failures + 1 : 0;
 	if (t->failures >= FAILURES_MAX) {
 		t->epoch_over = true;
@@ -216,10 +176,31 @@ int evolve_measured(Turn *t, Measurement *m, Err *err)
 			 "ends here: %s",
 			 FAILURES_MAX, m->reason ? m->reason : "no reason given");
 	}
-	return turn_later(t, err);
+	return 0;
 }
 
 /* --- Evolutions ------------------------------------------------------------------------------ */
+
+/* The experiment as written, without what the evaluator's environment holds: that may be a secret,
+ * and a record is for ever. */
+static json_t *source_to_keep(const Experiment *x)
+{
+	json_t *source = x->source ? json_deep_copy(x->source) : json_object();
+	json_t *evaluator = json_object_get(source, "evaluator");
+	json_t *env = json_object_get(evaluator, "env"), *names = json_object(), *value;
+	const char *name;
+	bool failed = !source || !names;
+	json_object_foreach (env, name, value)
+		js_set(names, name, json_null(), &failed);
+	if (env)
+		js_set(evaluator, "env", names, &failed);
+	else
+		json_decref(names);
+	if (!failed)
+		return source;
+	json_decref(source);
+	return NULL;
+}
 
 static int record_evolution(Turn *t, Err *err)
 {
@@ -233,7 +214,7 @@ static int record_evolution(Turn *t, Err *err)
 	js_set(body, "seed", json_integer((json_int_t)t->r->seed), &failed);
 	js_set(body, "fingerprint", js_text(t->id.fingerprint), &failed);
 	js_set(body, "context", js_text(t->id.context), &failed);
-	js_set(body, "source", t->x->source ? json_incref(t->x->source) : json_null(), &failed);
+	js_set(body, "source", source_to_keep(t->x), &failed);
 	if (failed || !body)
 		return err_oom(err);
 	return store_add(t->r->store, "evolution", "dream.evolution/v1", body, NULL, err);
@@ -312,8 +293,8 @@ static int replay(Turn *t, Err *err)
 		const Told *told = &t->history.told[i];
 		SearchAsk ask;
 		int r = search_ask(t->search, &ask, err);
-		if (r < 0)
-			return r;
+		if (r < 0 || t->predictor.failed < 0)
+			return r < 0 ? r : err_oom(err);
 		if (r == 0 || (int64_t)ask.number != told->ask ||
 		    !point_equal(t->x->space, &ask.point, &told->point))
 			return err_set(err, -ESTALE,
@@ -341,8 +322,11 @@ int evolve_prepare(Turn *t, Err *err)
 	if (r != -ESTALE)
 		return r;
 	turn_say(t, RUN_MESSAGE, NULL, NULL, "%s; a new evolution begins", err->msg);
-	for (size_t i = 0; i < t->history.n_told; i++)
-		t->history.told[i].known |= t->history.told[i].evolution == t->history.evolution;
+	for (size_t i = 0; i < t->history.n_told; i++) {
+		Told *told = &t->history.told[i];
+		if (told->evolution == t->history.evolution)
+			told->known = told_teaches(told->outcome, true);
+	}
 	t->history.evolution++;
 	t->history.resumed = false;
 	return evolve_prepare(t, err);

@@ -65,7 +65,7 @@ static json_t *trial_json(const StoreTrial *s, bool *failed)
 
 typedef struct Lines {
 	Str text;
-	int64_t n;
+	int64_t measured;
 } Lines;
 
 static int add_line(void *userdata, const StoreTrial *s)
@@ -79,7 +79,7 @@ static int add_line(void *userdata, const StoreTrial *s)
 			      "evidence"); /* stays in the store: long, and of no use in a table */
 	js_canonical(o, &lines->text);
 	str_addc(&lines->text, '\n');
-	lines->n++;
+	lines->measured += s->stage != STAGE_PREDICTED;
 	return 0;
 }
 
@@ -103,7 +103,7 @@ static json_t *manifest_json(const Turn *t, const char *state, int64_t trials, b
 	return o;
 }
 
-int export_epoch(Turn *t, const char *state, Err *err)
+int export_epoch(Turn *t, const char *state, int64_t *ret_trials, Err *err)
 {
 	Lines lines = {0};
 	TrialQuery q = {.experiment = t->x->name, .epoch = t->history.epoch};
@@ -120,9 +120,10 @@ int export_epoch(Turn *t, const char *state, Err *err)
 	if (r < 0)
 		return r;
 	bool failed = false;
-	json_auto_t *manifest = manifest_json(t, state, lines.n, &failed);
+	json_auto_t *manifest = manifest_json(t, state, lines.measured, &failed);
 	if (failed || !manifest)
 		return err_oom(err);
+	*ret_trials = lines.measured;
 	return write_json(t, folder, "manifest.json", manifest, err);
 }
 

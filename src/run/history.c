@@ -9,23 +9,15 @@
 
 /* What does not change what a trial measures or which one comes next. */
 static const char *const without_effect[] = {
-    "name", "enabled", "template", "description", "confirm", "apply", "rollout", "gpu", NULL,
+    "name", "enabled", "template", "description", "confirm", "apply", "rollout", NULL,
 };
 
 /* What a measurement means: the same candidate measured under the same of these is the same thing.
  */
 static const char *const meaning[] = {
-    "evaluator", "services", "workloads", "objectives",	     "constraints",
-    "scenario",	 "metrics",  "safety",	  "search_services", NULL,
+    "evaluator", "gpu",	    "services", "workloads",	   "objectives", "constraints",
+    "scenario",	 "metrics", "safety",	"search_services", NULL,
 };
-
-static int hash_members(const json_t *members, char ret[CONFIG_HASH_SIZE])
-{
-	if (!members)
-		return -ENOMEM;
-	config_hash(members, ret);
-	return 0;
-}
 
 int identity_of(const Experiment *x, const char *strategy, unsigned strategy_version, uint64_t seed,
 		bool all_services, Identity *ret)
@@ -49,8 +41,9 @@ int identity_of(const Experiment *x, const char *strategy, unsigned strategy_ver
 	js_set(whole, "seed_in_use", json_integer((json_int_t)seed), &failed);
 	if (failed)
 		return -ENOMEM;
-	int r = hash_members(whole, ret->fingerprint);
-	return r < 0 ? r : hash_members(context, ret->context);
+	config_hash(whole, ret->fingerprint);
+	config_hash(context, ret->context);
+	return *ret->fingerprint && *ret->context ? 0 : -ENOMEM;
 }
 
 /* --- History --------------------------------------------------------------------------------- */
@@ -83,7 +76,8 @@ static int newest_record(Store *store, const char *kind, const char *experiment,
 }
 
 typedef struct Same {
-	const char *experiment, *context;
+	const char *experiment;
+	const Identity *id;
 	History *h;
 } Same;
 
@@ -92,52 +86,62 @@ static int keep_same(void *userdata, const Record *r, const json_t *body)
 	(void)r;
 	Same *s = userdata;
 	if (strcmp(js_str(body, "experiment", ""), s->experiment) != 0 ||
-	    strcmp(js_str(body, "context", ""), s->context) != 0)
+	    strcmp(js_str(body, "context", ""), s->id->context) != 0)
 		return 0;
-	int64_t *grown = reallocarray(s->h->same, s->h->n_same + 1, sizeof(*grown));
+	SameEvolution *grown = reallocarray(s->h->same, s->h->n_same + 1, sizeof(*grown));
 	if (!grown)
 		return -ENOMEM;
 	s->h->same = grown;
-	s->h->same[s->h->n_same++] = js_int(body, "evolution", 0);
+	s->h->same[s->h->n_same++] = (SameEvolution){
+	    .number = js_int(body, "evolution", 0),
+	    .alike = strcmp(js_str(body, "fingerprint", ""), s->id->fingerprint) == 0,
+	};
 	return 0;
 }
 
 typedef struct Load {
-	const Experiment *x;
 	History *h;
 	PointReader *reader;
 	Err *err;
 	size_t hint; /* where in h->same the last one was found */
 } Load;
 
-static bool in_context(Load *l, int64_t evolution)
+const SameEvolution *history_same(const History *h, int64_t evolution, size_t *hint)
 {
-	const History *h = l->h;
-	if (l->hint < h->n_same && h->same[l->hint] == evolution)
-		return true;
+	if (*hint < h->n_same && h->same[*hint].number == evolution)
+		return &h->same[*hint];
 	for (size_t i = 0; i < h->n_same; i++)
-		if (h->same[i] == evolution) {
-			l->hint = i;
-			return true;
+		if (h->same[i].number == evolution) {
+			*hint = i;
+			return &h->same[i];
 		}
-	return false;
+	return NULL;
+}
+
+bool told_teaches(Outcome outcome, bool alike)
+{
+	if (outcome == OUTCOME_TIMEOUT)
+		return alike;
+	return outcome != OUTCOME_MEASURE_FAILED;
 }
 
 static int load_told(void *userdata, const StoreTold *t)
 {
 	Load *l = userdata;
 	l->h->n_trials++;
+	const SameEvolution *same = history_same(l->h, t->evolution, &l->hint);
 	Told told = {.seq = t->seq,
 		     .evolution = t->evolution,
 		     .ask = t->ask,
 		     .outcome = t->outcome,
 		     .fitness = t->fitness,
 		     .se = t->fitness_se,
-		     .known = in_context(l, t->evolution)};
+		     .known = same && told_teaches(t->outcome, same->alike)};
+	int r = point_reader_read(l->reader, t->params, strlen(t->params), &told.point);
+	if (r == -ENOMEM)
+		return err_oom(l->err);
 	/* A trial of a space that has changed since is history, not knowledge. */
-	if (point_reader_read(l->reader, t->params, strlen(t->params), &told.point) < 0)
-		return 0;
-	return history_add(l->h, &told, l->err);
+	return r < 0 ? 0 : history_add(l->h, &told, l->err);
 }
 
 int history_add(History *h, const Told *told, Err *err)
@@ -170,7 +174,20 @@ static int load_survivors(History *h, const Experiment *x, const json_t *verdict
 	return 0;
 }
 
-/* Which evolution to go on with: the newest when it has no verdict and is still the same search. */
+/* Numbers of epochs and evolutions are ours and small; a store that says otherwise was edited. */
+static int read_number(const json_t *record, const char *key, int64_t *ret, Err *err)
+{
+	*ret = js_int(record, key, 0);
+	if (*ret >= 0 && *ret < INT32_MAX)
+		return 0;
+	return err_set(err, -EBADMSG,
+		       "the store holds an impossible number of %s (%" PRId64
+		       "); `dream lineage verify` says more",
+		       key, *ret);
+}
+
+/* Which evolution to go on with: the newest when it has no verdict and is still the same search.
+ * When it has one but its epoch was not ended, we were killed between the two. */
 static int load_evolution(Store *store, const Experiment *x, const Identity *id, History *h,
 			  Err *err)
 {
@@ -183,18 +200,26 @@ static int load_evolution(Store *store, const Experiment *x, const Identity *id,
 	if (r < 0)
 		return r;
 
-	int64_t begun = js_int(evolution, "evolution", 0);
-	bool open = begun > 0 && js_int(verdict, "evolution", 0) < begun;
-	h->resumed = open && strcmp(js_str(evolution, "fingerprint", ""), id->fingerprint) == 0;
+	int64_t begun, judged, judged_in, ended;
+	if ((r = read_number(evolution, "evolution", &begun, err)) < 0 ||
+	    (r = read_number(verdict, "evolution", &judged, err)) < 0 ||
+	    (r = read_number(verdict, "epoch", &judged_in, err)) < 0 ||
+	    (r = read_number(epoch, "epoch", &ended, err)) < 0)
+		return r;
+	bool alike = strcmp(js_str(evolution, "fingerprint", ""), id->fingerprint) == 0;
+	h->decided = alike && begun > 0 && judged == begun && judged_in > ended;
+	h->proposed = h->decided && (json_object_get(verdict, "promotion") ||
+				     strcmp(js_str(verdict, "verdict", ""), "standing") == 0);
+	h->resumed = alike && (begun > judged || h->decided);
 	h->evolution = h->resumed ? begun : begun + 1;
-	h->epoch = js_int(epoch, "epoch", 0) + 1;
+	h->epoch = ended + 1;
 	return verdict ? load_survivors(h, x, verdict, err) : 0;
 }
 
 int history_load(Store *store, const Experiment *x, const Identity *id, History *ret, Err *err)
 {
 	History h = {0};
-	Same same = {.experiment = x->name, .context = id->context, .h = &h};
+	Same same = {.experiment = x->name, .id = id, .h = &h};
 	int r = load_evolution(store, x, id, &h, err);
 	if (r >= 0)
 		r = store_records(store, "evolution", false, 0, keep_same, &same, err);
@@ -202,7 +227,7 @@ int history_load(Store *store, const Experiment *x, const Identity *id, History 
 	if (r >= 0 && point_reader_new(x->space, &reader) < 0)
 		r = err_oom(err);
 	if (r >= 0) {
-		Load l = {.reader = reader, .x = x, .h = &h, .err = err};
+		Load l = {.reader = reader, .h = &h, .err = err};
 		r = store_told(store, x->name, load_told, &l, err);
 	}
 	if (r < 0) {

@@ -22,14 +22,21 @@ typedef struct Told {
 	bool known; /* of an earlier evolution that measured the same thing the same way */
 } Told;
 
+typedef struct SameEvolution {
+	int64_t number;
+	bool alike; /* of the same fingerprint: under the same deadlines too */
+} SameEvolution;
+
 typedef struct History {
 	Told *told; /* search trials whose parameters are points of today's space, oldest first */
 	size_t n_told, capacity;
-	int64_t n_trials;  /* all search trials, also of other spaces */
-	int64_t epoch;	   /* the one to run: unfinished, or the next */
-	int64_t evolution; /* the one to go on with, or to begin */
-	bool resumed;	   /* that evolution has begun already */
-	int64_t *same;	   /* earlier evolutions that measured the same way */
+	int64_t n_trials;    /* all search trials, also of other spaces */
+	int64_t epoch;	     /* the one to run: unfinished, or the next */
+	int64_t evolution;   /* the one to go on with, or to begin */
+	bool resumed;	     /* that evolution has begun already */
+	bool decided;	     /* and has its verdict: only the end of its epoch is missing */
+	bool proposed;	     /* by that verdict */
+	SameEvolution *same; /* evolutions that measured the same way */
 	size_t n_same;
 	Point *survivors; /* of the last finished evolution, best first */
 	size_t n_survivors;
@@ -43,6 +50,11 @@ typedef struct Identity {
 /* Both from the experiment as written and what the command line changed. -ENOMEM. */
 int identity_of(const Experiment *x, const char *strategy, unsigned strategy_version, uint64_t seed,
 		bool all_services, Identity *ret) _must_check_;
+/* Whether an earlier evolution's result says something about the candidate today. An evaluator that
+ * gave no believable result may have been mended since, and a deadline may have been moved. */
+bool told_teaches(Outcome outcome, bool alike);
+/* NULL when the evolution measured otherwise. `hint` makes a walk in order cheap; 0 at first. */
+const SameEvolution *history_same(const History *h, int64_t evolution, size_t *hint);
 int history_load(Store *store, const Experiment *x, const Identity *id, History *ret,
 		 Err *err) _must_check_;
 /* Room for one more, as the newest. */
@@ -192,8 +204,14 @@ bool turn_over_budget(const Turn *t);
 /* Ends the epoch: record, exports, signed head. `state` is "finished" or "carried_over". */
 int turn_end_epoch(Turn *t, const char *state, Err *err) _must_check_;
 
-/* Starts measuring t->job; the result comes to turn_measured(). */
+/* Starts measuring t->job; the result comes to evolve_measured() or confirm_measured(). */
 int turn_measure(Turn *t, Err *err) _must_check_;
+/* A measurement of t->job as a trial, with everything that is not the phase's own. Borrows. */
+StoreTrial turn_trial(const Turn *t, const Measurement *m, const char *purpose, const char *origin);
+/* Stores it, fills in its seq. */
+int turn_keep(Turn *t, StoreTrial *trial, Err *err) _must_check_;
+/* Where the n-th trial lies on the twin's drift: a nominal minute apart. */
+int64_t turn_drift_us(int64_t n);
 /* Calls turn's next step from the loop. */
 int turn_later(Turn *t, Err *err) _must_check_;
 uint64_t turn_seed(const Turn *t, const char *label, uint64_t n);
@@ -209,7 +227,8 @@ int evolve_prepare(Turn *t, Err *err) _must_check_;
 /* And writes down that a new one begins. */
 int evolve_begin(Turn *t, Err *err) _must_check_;
 int evolve_step(Turn *t, Err *err) _must_check_;
-int evolve_measured(Turn *t, Measurement *m, Err *err) _must_check_;
+/* Keeps a result. One that is void is kept too, but counts for nothing: it is measured again. */
+int evolve_measured(Turn *t, const Measurement *m, bool is_void, Err *err) _must_check_;
 
 /* --- refused.c: what the memory model refuses ------------------------------------------------ */
 
@@ -218,10 +237,13 @@ int evolve_predict(Turn *t, Err *err) _must_check_;
 
 /* --- confirm.c: finalists against the baseline ----------------------------------------------- */
 
+/* Of each finalist's intervals: the chance of a false winner is shared among those that may be
+ * tried. */
+double confirm_confidence(const ConfirmConfig *c);
 int confirm_begin(Turn *t, Err *err) _must_check_;
 /* Starts the next measurement or ends the confirmation. */
 int confirm_step(Turn *t, Err *err) _must_check_;
-int confirm_measured(Turn *t, Measurement *m, Err *err) _must_check_;
+int confirm_measured(Turn *t, const Measurement *m, bool is_void, Err *err) _must_check_;
 void confirm_done(Turn *t);
 
 /* --- verdict.c: winner, promotion, exports --------------------------------------------------- */
@@ -238,7 +260,8 @@ int verdict_standing(Turn *t, const Finalist *f, char **ret_id, Err *err) _must_
 
 /* --- export.c: files under artifacts/, written whole ----------------------------------------- */
 
-int export_epoch(Turn *t, const char *state, Err *err) _must_check_;
+/* *ret_trials: how many were measured in it, in however many runs. */
+int export_epoch(Turn *t, const char *state, int64_t *ret_trials, Err *err) _must_check_;
 int export_winner(Turn *t, const json_t *winner, Err *err) _must_check_;
 int export_promotion(Turn *t, const json_t *promotion, Err *err) _must_check_;
 /* Appends the head to the anchors of the configuration. */

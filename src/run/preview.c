@@ -13,11 +13,9 @@ static int read_pace(void *userdata, const Record *r, const json_t *body)
 {
 	(void)r;
 	Pace *p = userdata;
-	int64_t trials = js_int(body, "trials", 0);
-	if (strcmp(js_str(body, "experiment", ""), p->experiment) != 0 || trials <= 0)
-		return 0;
-	p->trial_us = js_int(body, "elapsed_us", -1) / trials;
-	return 1;
+	if (strcmp(js_str(body, "experiment", ""), p->experiment) == 0)
+		p->trial_us = js_int(body, "trial_us", -1);
+	return p->trial_us >= 0;
 }
 
 static int find_pace(Store *store, const char *experiment, int64_t *ret, Err *err)

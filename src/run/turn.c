@@ -57,8 +57,14 @@ bool turn_over_budget(const Turn *t)
 
 void turn_spica_id(const Turn *t, uint64_t n, char ret[24])
 {
-	(void)snprintf(ret, 24, "spica-gpu-%08x",
-		       (unsigned)(turn_seed(t, "spica", n) & 0xffffffffu));
+	char label[80];
+	(void)snprintf(label, sizeof(label), "spica/%.64s", t->x->name);
+	(void)snprintf(ret, 24, "spica-gpu-%08x", (unsigned)(turn_seed(t, label, n) & 0xffffffffu));
+}
+
+int64_t turn_drift_us(int64_t n)
+{
+	return n * 60000000;
 }
 
 /* --- The loop -------------------------------------------------------------------------------- */
@@ -116,14 +122,63 @@ void turn_retry_lease(Turn *t)
 
 /* --- Measuring ------------------------------------------------------------------------------- */
 
+StoreTrial turn_trial(const Turn *t, const Measurement *m, const char *purpose, const char *origin)
+{
+	const Job *j = &t->job;
+	Fitness f = fitness_of(&t->x->goals, m);
+	StoreTrial trial = {
+	    .at_us = clock_now_us(t->r->clock),
+	    .experiment = t->x->name,
+	    .epoch = t->history.epoch,
+	    .evolution = t->history.evolution,
+	    .ask = -1,
+	    .purpose = (char *)(uintptr_t)purpose,
+	    .generation = j->generation,
+	    .origin = (char *)(uintptr_t)origin,
+	    .spica_id = (char *)(uintptr_t)j->spica_id,
+	    .params = j->params,
+	    .stage = evaluator_stage(t->evaluator, j->all_services),
+	    .evaluator = (char *)(uintptr_t)evaluator_kind(t->evaluator),
+	    .workload = j->workload->name,
+	    .all_services = j->all_services,
+	    .fitness = f.value,
+	    .fitness_se = f.se,
+	    .feasible = f.feasible,
+	    .m = *m,
+	};
+	config_hash(trial.params, trial.config_hash);
+	return trial;
+}
+
+int turn_keep(Turn *t, StoreTrial *trial, Err *err)
+{
+	int r = store_add_trials(t->r->store, &trial, 1, err);
+	if (r < 0)
+		return err_wrap(err, r, "cannot keep a trial of %s", t->x->name);
+	t->epoch_trials++;
+	return 0;
+}
+
+/* Void results are tried again: they say nothing about the candidate. After the last attempt one
+ * stands. */
 static int turn_measured(Turn *t, Measurement *m, Err *err)
 {
-	if (m->outcome == OUTCOME_HARDWARE_FAULT)
+	enum {
+		ATTEMPTS = 3
+	};
+	bool broken = m->outcome == OUTCOME_HARDWARE_FAULT;
+	bool again = !broken && outcome_is_void(m->outcome) && ++t->job.attempt < ATTEMPTS;
+	bool is_void = broken || again;
+	int r = t->phase == TURN_CONFIRM ? confirm_measured(t, m, is_void, err)
+					 : evolve_measured(t, m, is_void, err);
+	if (r < 0)
+		return r;
+	if (broken)
 		return err_set(
 		    err, -EIO,
 		    "the hardware failed while %s was measured, no candidate is blamed: %s",
 		    t->x->name, m->reason ? m->reason : "no reason given");
-	return t->phase == TURN_CONFIRM ? confirm_measured(t, m, err) : evolve_measured(t, m, err);
+	return again ? turn_measure(t, err) : turn_later(t, err);
 }
 
 static void on_measured(void *userdata, Measurement *m, const Err *failed)
@@ -191,6 +246,15 @@ int turn_measure(Turn *t, Err *err)
 
 /* --- Epochs ---------------------------------------------------------------------------------- */
 
+/* We were killed between the verdict and the end of its epoch: this turn is still that one's. */
+static int end_decided(Turn *t, Err *err)
+{
+	turn_say(t, RUN_MESSAGE, NULL, NULL,
+		 "epoch %" PRId64 " had its verdict when it was interrupted", t->history.epoch);
+	t->r->promoted |= t->history.proposed;
+	return turn_end_epoch(t, "finished", err);
+}
+
 int turn_begin_epoch(Turn *t, Err *err)
 {
 	history_done(&t->history);
@@ -207,24 +271,31 @@ int turn_begin_epoch(Turn *t, Err *err)
 	r = evolve_begin(t, err);
 	if (r < 0)
 		return r;
+	if (t->history.decided && t->history.resumed)
+		return end_decided(t, err);
 	turn_say(t, RUN_EPOCH_BEGIN, NULL, NULL, "%s%s", t->strategy,
 		 resumed ? ", going on where it stopped" : "");
 	r = evolve_predict(t, err);
 	return r < 0 ? r : turn_later(t, err);
 }
 
-static int record_epoch(Turn *t, const char *state, Err *err)
+static int record_epoch(Turn *t, const char *state, int64_t trials, Err *err)
 {
 	bool failed = false;
 	json_auto_t *body = json_object();
 	js_set(body, "experiment", js_text(t->x->name), &failed);
 	js_set(body, "epoch", json_integer(t->history.epoch), &failed);
 	js_set(body, "evolution", json_integer(t->history.evolution), &failed);
-	js_set(body, "trials", json_integer((json_int_t)t->epoch_trials), &failed);
+	js_set(body, "trials", json_integer(trials), &failed);
 	js_set(body, "state", js_text(state), &failed);
 	js_set(body, "best_fitness", js_number(t->best), &failed);
-	js_set(body, "elapsed_us", json_integer(clock_mono_us(t->r->clock) - t->epoch_started_us),
-	       &failed);
+	/* Of those that this run measured: an interrupted epoch has more, and their time is lost.
+	 */
+	if (t->epoch_trials > 0)
+		js_set(body, "trial_us",
+		       json_integer((clock_mono_us(t->r->clock) - t->epoch_started_us) /
+				    (int64_t)t->epoch_trials),
+		       &failed);
 	if (failed || !body)
 		return err_oom(err);
 	return store_add(t->r->store, "epoch", "dream.epoch/v1", body, NULL, err);
@@ -242,9 +313,10 @@ int turn_end_epoch(Turn *t, const char *state, Err *err)
 {
 	/* The files first: an epoch counts as ended only when they are there, and a crash between
 	 * them writes them again. */
-	int r = export_epoch(t, state, err);
+	int64_t trials = 0;
+	int r = export_epoch(t, state, &trials, err);
 	if (r >= 0)
-		r = record_epoch(t, state, err);
+		r = record_epoch(t, state, trials, err);
 	if (r >= 0 && t->r->key)
 		r = store_sign_head(t->r->store, t->r->key, err);
 	if (r >= 0)
@@ -254,7 +326,7 @@ int turn_end_epoch(Turn *t, const char *state, Err *err)
 				t->x->name);
 	confirm_done(t);
 	turn_say(t, RUN_EPOCH_END, NULL, NULL, "%s", end_text(t, state));
-	t->r->measured += t->epoch_trials;
+	t->r->measured += (uint64_t)trials;
 	t->phase = TURN_IDLE;
 	t->search = search_free(t->search);
 	if (t->epoch_over)

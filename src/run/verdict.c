@@ -225,6 +225,7 @@ static json_t *rule_json(const Turn *t, bool *failed)
 	const ConfirmConfig *c = &t->x->confirm;
 	json_t *o = json_object();
 	js_set(o, "confidence", js_number(c->confidence), failed);
+	js_set(o, "interval_confidence", js_number(confirm_confidence(c)), failed);
 	js_set(o, "pairs_per_workload", json_integer(c->pairs), failed);
 	js_set(o, "min_pairs", json_integer(c->min_pairs), failed);
 	js_set(o, "finalists", json_integer(c->finalists), failed);
@@ -285,11 +286,13 @@ static int add_id(json_t *body, const char *experiment)
 	return failed ? -ENOMEM : 0;
 }
 
-static json_t *point_list(const Turn *t, bool *failed)
+static json_t *survivors_json(const Turn *t, bool *failed)
 {
-	Point points[SPACE_DIMS_MAX];
-	size_t n = search_survivors(t->search, points, SPACE_DIMS_MAX);
+	size_t max = (size_t)t->x->selector.survivors;
+	_cleanup_free_ Point *points = calloc(max, sizeof(*points));
+	size_t n = points ? search_survivors(t->search, points, max) : 0;
 	json_t *list = json_array();
+	*failed |= !points || !list;
 	for (size_t i = 0; i < n; i++)
 		*failed |= json_array_append_new(list, point_json(t->x->space, &points[i])) < 0;
 	return list;
@@ -307,7 +310,7 @@ static int close_evolution(Turn *t, const char *verdict, const char *reason, con
 	js_set(o, "verdict", js_text(verdict), &failed);
 	js_set(o, "reason", js_text(reason), &failed);
 	js_set(o, "search", js_text(search_stop_text(search_stopped(t->search))), &failed);
-	js_set(o, "survivors", point_list(t, &failed), &failed);
+	js_set(o, "survivors", survivors_json(t, &failed), &failed);
 	if (promotion)
 		js_set(o, "promotion", js_text(promotion), &failed);
 	if (report)
