@@ -39,18 +39,35 @@ PointReader *point_reader_free(PointReader *r)
 	return NULL;
 }
 
-/* FNV-1a. The slot with this text, or the free one where it belongs. */
+/* Eight bytes at a time, the last ones filled up with zeros: a text is hashed for every member of
+ * every stored trial. */
+static uint64_t text_hash(const char *text, size_t len)
+{
+	uint64_t h = UINT64_C(0xcbf29ce484222325) ^ len;
+	for (size_t i = 0; i < len; i += sizeof(uint64_t)) {
+		uint64_t word = 0;
+		memcpy(&word, text + i, len - i < sizeof(word) ? len - i : sizeof(word));
+		h = (h ^ word) * UINT64_C(0x9e3779b97f4a7c15);
+		h ^= h >> 32;
+	}
+	return h;
+}
+
+/* The slot with this text, or the free one where it belongs. */
 static Member *slot_of(PointReader *r, const char *text, size_t len)
 {
-	uint64_t h = UINT64_C(0xcbf29ce484222325);
-	for (size_t i = 0; i < len; i++)
-		h = (h ^ (unsigned char)text[i]) * UINT64_C(0x100000001b3);
-	for (size_t i = (h ^ h >> 32) & (SLOTS - 1);; i = (i + 1) & (SLOTS - 1)) {
+	for (size_t i = text_hash(text, len) & (SLOTS - 1);; i = (i + 1) & (SLOTS - 1)) {
 		Member *m = &r->slots[i];
 		if (!m->text || (m->len == len && memcmp(m->text, text, len) == 0))
 			return m;
 	}
 }
+
+/* The characters at which a member may end, or what follows means something else. */
+static const bool special[256] = {
+    ['"'] = true, ['\\'] = true, [','] = true, ['['] = true,
+    [']'] = true, ['{'] = true,	 ['}'] = true,
+};
 
 /* The length of the member at `text`: up to the comma or brace that ends it, outside strings and
  * lists. */
@@ -59,7 +76,11 @@ static size_t member_length(const char *text, const char *end)
 	size_t depth = 0;
 	bool quoted = false;
 	const char *c = text;
-	for (; c < end; c++) {
+	for (;; c++) {
+		while (c < end && !special[(unsigned char)*c])
+			c++;
+		if (c >= end)
+			break;
 		if (quoted) {
 			quoted = *c != '"';
 			c += *c == '\\'; /* and what it escapes */
