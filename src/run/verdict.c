@@ -123,7 +123,10 @@ static int effect_json(const Turn *t, size_t arm, json_t **ret)
 	json_auto_t *o = json_object();
 	if (arm == compare_arms(t->compare)) {
 		js_set(o, "verdict", js_text("not_measured"), &failed);
-		js_set(o, "reason", js_text("was not measured alone"), &failed);
+		js_set(o, "reason",
+		       js_text("not measured: the space does not allow it without the others, or "
+			       "ablation is off"),
+		       &failed);
 	} else {
 		WinnerReport alone = {0};
 		int r = compare_effect(t->compare, arm, &t->x->goals, &alone);
@@ -404,6 +407,18 @@ static int write_exports(Turn *t, const json_t *promotion, Err *err)
 	return r < 0 ? r : export_promotion(t, promotion, err);
 }
 
+/* What each of several changes does by itself: one that does nothing can be left out. */
+static void say_effects(Turn *t, const json_t *promotion)
+{
+	const json_t *changes = json_object_get(promotion, "changes"), *change;
+	size_t i, n = json_array_size(changes);
+	json_array_foreach (changes, i, change)
+		if (n > 1)
+			turn_say(t, RUN_MESSAGE, NULL, NULL, "  %s alone: %s",
+				 js_str(change, "parameter", "?"),
+				 js_str(json_object_get(change, "effect"), "reason", "?"));
+}
+
 int verdict_winner(Turn *t, const Finalist *f, const WinnerReport *report, Err *err)
 {
 	json_auto_t *promotion = NULL;
@@ -421,6 +436,7 @@ int verdict_winner(Turn *t, const Finalist *f, const WinnerReport *report, Err *
 	point_text(t->x->space, &f->point, &words);
 	turn_say(t, RUN_WINNER, NULL, report, "%s", words.s ? words.s : "");
 	str_done(&words);
+	say_effects(t, promotion);
 	turn_say(t, RUN_PROMOTION, NULL, report, "%s", id);
 	return 0;
 }
