@@ -42,14 +42,17 @@ static int parse_int(const Option *o, const char *text, int64_t *ret, Err *err)
 	return err_set(err, -EINVAL, "--%s takes a whole number, not '%s'", o->name, text);
 }
 
+/* As in the configuration: seeds are in records, and no JSON reader rounds one up to here. */
+static const unsigned long long SEED_MAX = 1ULL << 53;
+
 static int parse_seed(const Option *o, const char *text, OptSeed *ret, Err *err)
 {
 	char *end = NULL;
 	errno = 0;
 	unsigned long long v = strtoull(text, &end, 10);
-	if (*text < '0' || *text > '9' || *end != '\0' || errno != 0)
+	if (*text < '0' || *text > '9' || *end != '\0' || errno != 0 || v > SEED_MAX)
 		return err_set(err, -EINVAL, "--%s takes a whole number from 0 to %llu, not '%s'",
-			       o->name, ULLONG_MAX, text);
+			       o->name, SEED_MAX, text);
 	*ret = (OptSeed){.given = true, .value = v};
 	return 0;
 }

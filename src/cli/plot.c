@@ -134,10 +134,8 @@ static char *level_name(const Space *s, size_t dim, uint32_t level)
 	json_auto_t *v = space_value(s, dim, level);
 	Str text = STR_INIT;
 	char *name = NULL;
-	if (json_is_string(v))
-		str_add(&text, json_string_value(v));
-	else if (v)
-		js_canonical(v, &text);
+	if (v)
+		param_value_text(v, &text);
 	if (str_take(&text, &name) < 0)
 		return NULL;
 	return name;

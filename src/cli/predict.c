@@ -114,10 +114,8 @@ static int add_row(Prediction *w, const Point *p, const Fit *fit)
 		_cleanup_(str_done) Str text = STR_INIT;
 		json_auto_t *v =
 		    p->level[d] == SPACE_INACTIVE ? NULL : space_value(w->x->space, d, p->level[d]);
-		if (json_is_string(v))
-			str_add(&text, json_string_value(v));
-		else if (v)
-			js_canonical(v, &text);
+		if (v)
+			param_value_text(v, &text);
 		table_cell(w->table, "%s", text.s ? text.s : "-");
 	}
 	table_cell(w->table, "%s", fit_verdict_name(fit->verdict));

@@ -24,15 +24,24 @@ typedef struct Listing {
 } Listing;
 
 enum {
-	WIDE = 160, /* a terminal with fewer columns gets a shorter table */
-	FIXED_COLUMNS = 9,
-	COLUMNS_MAX = 24
+	WIDE = 160,	 /* a terminal with fewer columns gets a shorter table */
+	PARAMS_MAX = 12, /* more of them share one column */
+	FIXED_COLUMNS = 8,
+	COLUMNS_MAX = 40
 };
 
 static size_t n_objectives(const Listing *l)
 {
 	size_t n = l->experiment && l->wide ? l->experiment->goals.objectives.n : 0;
-	return n < COLUMNS_MAX - FIXED_COLUMNS ? n : COLUMNS_MAX - FIXED_COLUMNS;
+	size_t room = COLUMNS_MAX - FIXED_COLUMNS - PARAMS_MAX;
+	return n < room ? n : room;
+}
+
+/* How many parameters have a column of their own; 0: all are in one. */
+static size_t n_params(const Listing *l)
+{
+	size_t n = l->experiment ? space_dims(l->experiment->space) : 0;
+	return n <= PARAMS_MAX ? n : 0;
 }
 
 static const Objective *objective(const Listing *l, size_t i)
@@ -50,7 +59,10 @@ static int begin_table(Listing *l, TableColumn *columns)
 	columns[n++] = (TableColumn){"origin", ALIGN_LEFT, false};
 	if (l->wide)
 		columns[n++] = (TableColumn){"candidate", ALIGN_LEFT, false};
-	columns[n++] = (TableColumn){"parameters", ALIGN_LEFT, true};
+	for (size_t d = 0; d < n_params(l); d++)
+		columns[n++] = (TableColumn){space_name(l->experiment->space, d), ALIGN_LEFT, true};
+	if (n_params(l) == 0)
+		columns[n++] = (TableColumn){"parameters", ALIGN_LEFT, true};
 	if (l->wide)
 		columns[n++] = (TableColumn){"workload", ALIGN_LEFT, false};
 	columns[n++] = (TableColumn){"outcome", ALIGN_LEFT, false};
@@ -68,12 +80,26 @@ static void metric_cell(Table *t, const Measurement *m, const char *name)
 	table_cell(t, "%s", text);
 }
 
+static void param_cells(Listing *l, json_t *params)
+{
+	for (size_t d = 0; d < n_params(l); d++) {
+		_cleanup_(str_done) Str text = STR_INIT;
+		const json_t *v = json_object_get(params, space_name(l->experiment->space, d));
+		if (v)
+			param_value_text(v, &text);
+		table_cell(l->table, "%s", text.s ? text.s : "-");
+	}
+	if (n_params(l) == 0) {
+		_cleanup_(str_done) Str text = STR_INIT;
+		params_text(params, &text);
+		table_cell(l->table, "%s", text.s ? text.s : "");
+	}
+}
+
 static void add_row(Listing *l, const StoreTrial *t)
 {
-	_cleanup_(str_done) Str params = STR_INIT;
 	_cleanup_(str_done) Str origin = STR_INIT;
 	bool ok = t->m.outcome == OUTCOME_OK;
-	params_text(t->params, &params);
 	origin_text(t, &origin);
 	table_cell(l->table, "%lld", (long long)t->seq);
 	if (l->many)
@@ -82,7 +108,7 @@ static void add_row(Listing *l, const StoreTrial *t)
 	table_cell(l->table, "%s", origin.s ? origin.s : "");
 	if (l->wide)
 		table_cell(l->table, "%s", t->spica_id);
-	table_cell(l->table, "%s", params.s ? params.s : "");
+	param_cells(l, t->params);
 	if (l->wide)
 		table_cell(l->table, "%s", t->workload && *t->workload ? t->workload : "-");
 	table_cell(l->table, "%s%s%s%s", outcome_name(t->m.outcome), *t->m.cause ? ": " : "",

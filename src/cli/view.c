@@ -61,7 +61,7 @@ json_t *trial_json(const StoreTrial *t)
 	return !o || failed ? NULL : TAKE_PTR(o);
 }
 
-static void value_text(const json_t *v, Str *out)
+void param_value_text(const json_t *v, Str *out)
 {
 	if (json_is_string(v))
 		str_add(out, json_string_value(v));
@@ -76,7 +76,7 @@ void params_text(json_t *params, Str *out)
 	bool first = true;
 	json_object_foreach (params, key, v) {
 		str_addf(out, "%s%s=", first ? "" : " ", key);
-		value_text(v, out);
+		param_value_text(v, out);
 		first = false;
 	}
 }
@@ -88,9 +88,9 @@ void change_text(json_t *mutations, Str *out)
 	bool first = true;
 	json_object_foreach (mutations, key, pair) {
 		str_addf(out, "%s%s ", first ? "" : ", ", key);
-		value_text(json_array_get(pair, 0), out);
+		param_value_text(json_array_get(pair, 0), out);
 		str_add(out, " -> ");
-		value_text(json_array_get(pair, 1), out);
+		param_value_text(json_array_get(pair, 1), out);
 		first = false;
 	}
 }
