@@ -44,8 +44,13 @@ int err_wrap(Err *e, int code, const char *fmt, ...)
 {
 	if (!e)
 		return code;
+	/* Who reports no words still has a reason: a message never ends at "cannot do this". */
 	char inner[sizeof(e->msg)];
-	memcpy(inner, e->msg, sizeof(inner));
+	(void)snprintf(inner, sizeof(inner), "%s",
+		       e->msg[0]	 ? e->msg
+		       : code == -ENOMEM ? "out of memory"
+		       : code < 0	 ? strerror(-code)
+					 : "");
 
 	va_list ap;
 	e->code = code;
@@ -62,4 +67,19 @@ int err_wrap(Err *e, int code, const char *fmt, ...)
 int err_oom(Err *e)
 {
 	return err_set(e, -ENOMEM, "out of memory");
+}
+
+bool err_is_shortage(int code)
+{
+	switch (-code) {
+	case ENOMEM:
+	case EMFILE:
+	case ENFILE:
+	case EAGAIN:
+	case EIO:
+	case ENOSPC:
+	case EDQUOT:
+		return true;
+	}
+	return false;
 }

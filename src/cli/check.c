@@ -295,6 +295,8 @@ static int run(const void *options, int argc, char **argv)
 	if (r)
 		return r;
 	r = config_load(path, DIAG_WARNING, &plan, &d, &err);
+	if (err_is_shortage(r))
+		return cli_fail(EXIT_FAILED, &err);
 	if (r < 0 && d.errors == 0)
 		return cli_fail(EXIT_USAGE, &err);
 	diags_sort(&d);

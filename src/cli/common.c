@@ -60,6 +60,8 @@ static int load(const char *path, DiagLevel missing, bool warnings, Plan **ret)
 	_cleanup_(diags_done) Diags d = DIAGS_INIT;
 	Err err = ERR_INIT;
 	int r = config_load(path, missing, ret, &d, &err);
+	if (err_is_shortage(r))
+		return cli_fail(EXIT_FAILED, &err);
 	print_diags(&d, warnings);
 	if (r >= 0)
 		return 0;
@@ -268,7 +270,7 @@ static int add_param(const char *arg, json_t *params)
 	if (r < 0 && d.n > 0)
 		return cli_failf(EXIT_USAGE, "%s: %s", arg, d.items[0].what);
 	if (r < 0)
-		return cli_fail(EXIT_USAGE, &err);
+		return cli_fail(err_is_shortage(r) ? EXIT_FAILED : EXIT_USAGE, &err);
 	bool failed = false;
 	js_set(params, name, conf_to_json(conf_root(doc)), &failed);
 	return failed ? cli_oom() : 0;

@@ -211,9 +211,11 @@ static int finish_evaluator(Experiment *x, const ConfNode *at, const char *dir, 
 		return r < 0 ? err_oom(err) : 0;
 	size_t before = d->n;
 	r = evaluator_new(&x->evaluator, dir, x->evaluator_at, missing, &e, d, &why);
-	if (r < 0 && r != -ENOMEM && d->n == before)
+	if (err_is_shortage(r))
+		return err_set(err, r, "%s", why.msg);
+	if (r < 0 && d->n == before)
 		conf_fault(x->evaluator_at, d, NULL, "%s", why.msg);
-	return r == -ENOMEM ? err_oom(err) : 0;
+	return 0;
 }
 
 int draft_finish(Draft *f, const ConfNode *at, const char *dir, DiagLevel missing, Diags *d,

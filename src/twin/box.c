@@ -33,7 +33,7 @@ int box_load(const char *path, Box **ret, Diags *d, Err *err)
 	size_t before = d->errors;
 	r = conf_fill(box_table(), conf_root(doc), b, d);
 	if (r < 0)
-		return err_set(err, r, "cannot read the box %s: %s", path, strerror(-r));
+		return err_wrap(err, r, "cannot read the box %s", path);
 	if (d->errors == before)
 		check_size(b, conf_root(doc), d);
 	if (d->errors > before)

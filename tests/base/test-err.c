@@ -11,11 +11,25 @@ TEST(a_message_is_wrapped_from_the_outside)
 	CHECK_INT(e.code, -ENOENT);
 }
 
-TEST(wrapping_nothing_adds_no_colon)
+TEST(wrapping_nothing_says_what_the_code_means)
 {
-	Err e = ERR_INIT;
+	Err e = ERR_INIT, oom = ERR_INIT, none = ERR_INIT;
 	CHECK_ERR(err_wrap(&e, -EIO, "cannot write"), EIO);
-	CHECK_STR(e.msg, "cannot write");
+	CHECK_STR(e.msg, "cannot write: Input/output error");
+	CHECK_ERR(err_wrap(&oom, -ENOMEM, "cannot write"), ENOMEM);
+	CHECK_STR(oom.msg, "cannot write: out of memory");
+	CHECK_INT(err_wrap(&none, 0, "nothing failed"), 0);
+	CHECK_STR(none.msg, "nothing failed");
+}
+
+TEST(a_shortage_of_the_machine_is_nobodys_mistake)
+{
+	CHECK(err_is_shortage(-ENOMEM));
+	CHECK(err_is_shortage(-EMFILE));
+	CHECK(err_is_shortage(-EIO));
+	CHECK(!err_is_shortage(-ENOENT));
+	CHECK(!err_is_shortage(-EBADMSG));
+	CHECK(!err_is_shortage(0));
 }
 
 TEST(an_absent_err_is_allowed)
