@@ -93,17 +93,40 @@ static void say_refused(const Refused *f, const Prediction *sum)
 			 "  and more: `dream predict` lists them all");
 }
 
+static int note_kept(void *userdata, const StoreTrial *trial)
+{
+	(void)trial;
+	bool *kept = userdata;
+	*kept = true;
+	return 0;
+}
+
+/* They go into the store in one piece, but an evolution may have been stopped before that. */
+static int already_kept(const Turn *t, bool *ret, Err *err)
+{
+	TrialQuery q = {.experiment = t->x->name,
+			.purpose = "predict",
+			.evolution = t->history.evolution,
+			.limit = 1};
+	*ret = false;
+	return t->history.resumed ? store_trials(t->r->store, &q, note_kept, ret, err) : 0;
+}
+
 int evolve_predict(Turn *t, Err *err)
 {
 	if (!t->x->memory)
 		return 0;
+	bool kept;
+	int r = already_kept(t, &kept, err);
+	if (r < 0)
+		return r;
 	Refused *f = calloc(1, sizeof(*f));
 	if (!f)
 		return err_oom(err);
 	f->t = t;
-	f->keep = !t->history.resumed;
+	f->keep = !kept;
 	Prediction sum = {0};
-	int r = predict_space(t->x, on_refused, f, &sum, err);
+	r = predict_space(t->x, on_refused, f, &sum, err);
 	if (r == -ENOMEM)
 		(void)err_oom(err);
 	if (r >= 0 && f->n > 0)
