@@ -14,7 +14,8 @@ test: build
 quick: build
 	tools/run-tests $(BUILD) --suite unit
 
-bench: build
+bench:
+	tools/deps
 	tools/bench $(BUILD)
 
 # What takes long: a run that is killed hundreds of times, and whose every call fails in turn. KILLS, FAULTS and SEED
@@ -31,4 +32,4 @@ format:
 	git ls-files '*.c' '*.h' | xargs clang-format -i
 
 clean:
-	rm -rf $(BUILD)
+	rm -rf $(BUILD) $(BUILD)-bench

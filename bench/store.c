@@ -3,12 +3,13 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <math.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "row.h"
 
 #include "base/clock.h"
 #include "base/json.h"
@@ -231,19 +232,6 @@ static void measure_child(const char *what, const char *path, int64_t want, int6
 	pclose(f);
 }
 
-static void row(const char *what, const char *goal, const char *fmt, ...)
-    __attribute__((format(printf, 3, 4)));
-static void row(const char *what, const char *goal, const char *fmt, ...)
-{
-	char value[64];
-	va_list ap;
-	va_start(ap, fmt);
-	vsnprintf(value, sizeof(value), fmt, ap);
-	va_end(ap);
-	printf("%-46s %14s   %s\n", what, value, goal);
-	fflush(stdout);
-}
-
 static void measure(const char *dir)
 {
 	char path[256];
@@ -251,31 +239,30 @@ static void measure(const char *dir)
 	int64_t us;
 	long kib;
 
-	printf("%-46s %14s   %s\n", "store", "measured", "goal");
 	snprintf(path, sizeof(path), "%s/bare", dir);
 	double bare = bare_append_us(path);
-	row("bare append + fdatasync", "the disk itself", "%.3f ms", bare / 1000);
+	row("the disk itself: one append + fdatasync", bare / 1000, "ms", ROW_NO_GOAL, 0);
 	snprintf(path, sizeof(path), "%s/alone.db", dir);
 	double alone = alone_us(path);
-	row("durable trial, alone", "<= 0.5 ms", "%.3f ms", alone / 1000);
-	row("  of which beyond the bare append", "", "%.2f x", alone / bare);
+	row("a trial stored durably", alone / 1000, "ms", ROW_AT_MOST, 0.5);
 	snprintf(path, sizeof(path), "%s/together.db", dir);
 	together(path, &per_second, &us);
-	row("durable trials, 8 processes together", ">= 2000 /s", "%.0f /s", per_second);
-	row("  longest wait for one", "<= 100 ms", "%.1f ms", (double)us / 1000);
+	row("eight processes on one store, together", per_second, "/s", ROW_AT_LEAST, 2000);
+	row("  longest wait of one of them", (double)us / 1000, "ms", ROW_AT_MOST, 100);
 	snprintf(path, sizeof(path), "%s/resume.db", dir);
 	build(path, "resume", RESUME);
 	measure_child("told", path, RESUME, &us, &kib);
-	row("open and read 10,000 trials to resume", "<= 20 ms", "%.1f ms", (double)us / 1000);
-	row("  memory", "<= 20 MB", "%.1f MB", (double)kib / 1024);
+	row("open a store and read its 10,000 trials", (double)us / 1000, "ms", ROW_AT_MOST, 20);
+	row("  its memory", (double)kib * 1024 / 1e6, "MB", ROW_AT_MOST, 20);
 	snprintf(path, sizeof(path), "%s/many.db", dir);
 	us = now_us();
 	build(path, "many", MANY);
-	row("write 1,000,000 trials, 5000 a commit", "", "%.1f s", (double)(now_us() - us) / 1e6);
+	row("write 1,000,000 trials, 5,000 a commit", (double)(now_us() - us) / 1e6, "s",
+	    ROW_NO_GOAL, 0);
 	measure_child("best", path, 10, &us, &kib);
-	row("open 1,000,000 trials and list the best ten", "< 1000 ms", "%.1f ms",
-	    (double)us / 1000);
-	row("  memory", "<= 20 MB", "%.1f MB", (double)kib / 1024);
+	row("open 1,000,000 trials and list the best ten", (double)us / 1000, "ms", ROW_AT_MOST,
+	    1000);
+	row("  its memory", (double)kib * 1024 / 1e6, "MB", ROW_NO_GOAL, 0);
 }
 
 int main(int argc, char **argv)

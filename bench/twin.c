@@ -1,7 +1,10 @@
 /* How many requests the simulated box serves in a second of one core, and what a trial costs. */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+
+#include "row.h"
 
 #include "base/json.h"
 #include "twin/twin.h"
@@ -73,8 +76,16 @@ static int requests_a_second(const Box *b, const char *model)
 		int r = run(b, model, "tiny", &w, 1, &m);
 		if (r < 0)
 			return r;
-		printf("%-12s %-28s %12.0f requests/s  (%s)\n", box_name(b), rows[i].what,
-		       REQUESTS / (cpu_s() - before), outcome_name(m.outcome));
+		if (m.outcome != OUTCOME_OK) {
+			fprintf(stderr, "bench-twin: %s\n",
+				m.reason ? m.reason : "no reason given");
+			measurement_done(&m);
+			return -EIO;
+		}
+		char what[80];
+		(void)snprintf(what, sizeof(what), "simulated requests, %s, %s", box_name(b),
+			       rows[i].what);
+		row(what, REQUESTS / (cpu_s() - before), "/s", ROW_AT_LEAST, 100000);
 		measurement_done(&m);
 	}
 	return 0;
@@ -97,8 +108,10 @@ static int cost_of_a_trial(const Box *b, const char *model)
 			simulated += (double)m.duration_us / 1e6 / TRIALS;
 			measurement_done(&m);
 		}
-		printf("%-12s %-28s %12.3f ms a trial of %.0f simulated s\n", box_name(b), w.name,
-		       (cpu_s() - before) * 1e3 / TRIALS, simulated);
+		char what[80];
+		(void)snprintf(what, sizeof(what), "a simulated trial, %s, %s, of %.0f s",
+			       box_name(b), w.name, simulated);
+		row(what, (cpu_s() - before) * 1e3 / TRIALS, "ms", ROW_NO_GOAL, 0);
 		conf_done(&workload_table, &w);
 		if (r < 0)
 			return r;
