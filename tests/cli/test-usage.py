@@ -25,7 +25,7 @@ MISTAKES = {
     ("plot", "pareto"): "name the file to write with --output FILE (.svg, .png or .pdf)",
     ("lineage", "burn"): "it takes show, verify, head or export, not 'burn'",
     ("promotions", "burn"): "it takes 'list' or 'show [ID]', not 'burn'",
-    ("eval", "--seed", "-1"): "--seed takes a whole number from 0 to 18446744073709551615, not '-1'",
+    ("eval", "--seed", "-1"): "--seed takes a whole number from 0 to 9007199254740992, not '-1'",
     ("eval", "--timeout", "soon"):
         "--timeout takes a duration such as 90, 90s, 5min or 2h (a bare number is seconds), not 'soon'",
     ("predict", "--only", "maybe"): "--only takes one of: fits infeasible unknown; not 'maybe'",
