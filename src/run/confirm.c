@@ -253,6 +253,28 @@ static int end_empty(Turn *t, const char *worse, Err *err)
 	return end_without(t, reason, err);
 }
 
+/* There is nothing to compare with; how the baseline's own trial ended says why. */
+static int end_unmeasured(Turn *t, Err *err)
+{
+	const Told *last = NULL;
+	StoreTrial trial = {.m = MEASUREMENT_INIT};
+	char reason[320];
+	for (size_t i = 0; i < t->history.n_told; i++)
+		if (counts(t, &t->history.told[i]) &&
+		    point_equal(t->x->space, &t->history.told[i].point, &t->x->baseline_point))
+			last = &t->history.told[i];
+	int r = last ? stored_trial(t, last->seq, &trial, err) : 0;
+	if (r < 0)
+		return r;
+	(void)snprintf(reason, sizeof(reason),
+		       "the baseline could not be measured, so there is nothing to compare with: "
+		       "it ended %s%s%.160s",
+		       outcome_name(trial.m.outcome), trial.m.reason ? ": " : "",
+		       trial.m.reason ? trial.m.reason : "");
+	store_trial_done(&trial);
+	return end_without(t, reason, err);
+}
+
 /* A winner that is already proposed is not confirmed and proposed again by every later run. */
 static int end_standing(Turn *t, const char *id, Err *err)
 {
@@ -340,11 +362,7 @@ int confirm_begin(Turn *t, Err *err)
 		    err);
 	find_baseline(t);
 	if (isnan(t->baseline_fitness))
-		return end_without(
-		    t,
-		    "the baseline was not measured: it does not run as configured, so there is "
-		    "nothing to compare with",
-		    err);
+		return end_unmeasured(t, err);
 	if (evaluator_stage(t->evaluator, true) == STAGE_OBSERVED)
 		return end_without(t,
 				   "the evaluator does not say that it applies the candidate "

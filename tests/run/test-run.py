@@ -4,7 +4,9 @@ import glob
 import json
 import os
 import re
+import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -225,6 +227,142 @@ def what_only_the_confirmation_can_see_stops_a_candidate_and_the_next_epoch_trie
         box.run("--stage", "isolated")
         again = [t for t in box.trials() if t[1] == "confirm" and t[4] == "candidate" and t[2] == 2]
         assert again and not failed & {t[5] for t in again}, again
+
+
+def a_confirmation_that_is_configured_otherwise_after_a_kill_mixes_up_nothing():
+    config = """
+version: 1
+experiments:
+  - name: two
+    search_space: {a: [1, 2, 3], b: [1, 2]}
+    baseline: {a: 3, b: 2}
+    evaluator: {kind: command, command: [sh, %s], applies: true}
+    objectives: {latency_ms: {goal: minimize, worst: 100, best: 0, weight: 1}}
+    selector: {noise: 0}
+    confirm: {pairs: 4, min_pairs: 2}
+""" % os.path.join(ROOT, "tests/run/probe.sh")
+    with Box(config) as box:
+        spans = os.path.join(box.dir, "spans")
+        p = box.start("run", "-c", box.config, env=box.env(SPANS=spans))
+        while p.poll() is None and (not os.path.exists(spans) or len(open(spans).readlines()) < 12):
+            time.sleep(0.01)  # all 6 candidates, and the first of the confirmation
+        p.kill()
+        p.communicate()
+        with open(box.config, "w") as f:
+            f.write(config.replace("{pairs: 4, min_pairs: 2}", "{pairs: 3, min_pairs: 2, ablation: false}"))
+        done = box.run(env=box.env(SPANS=spans))
+        assert done.code == 0, done
+        promotion = box.json("promotions", "-c", box.config, "--json")["promotions"][0]
+        trials = {t["seq"]: t for t in box.json("trials", "-c", box.config, "--json")["trials"]}
+        blocks = {}
+        for seq in promotion["lineage"]["confirming_trials"]:
+            t = trials[seq]
+            side = "winner" if t["confirm"]["role"] == "candidate" else t["confirm"]["role"]
+            assert t["params"] == promotion[side]["params"], t
+            blocks.setdefault((t["confirm"]["block"], t["workload"]), []).append(side)
+        assert len(blocks) == 6 and all(sorted(b) == ["baseline", "winner"] for b in blocks.values()), blocks
+
+
+def a_kill_after_the_verdict_leaves_only_the_end_of_the_epoch_to_do():
+    """The records after the verdict are taken away, as if they had never been written."""
+    with Box(SMALL) as box:
+        assert box.run().code == 0
+        before = box.trials()
+        db = sqlite3.connect(box.store)
+        verdict = db.execute("SELECT max(seq) FROM record WHERE kind = 'verdict'").fetchone()[0]
+        assert db.execute("DELETE FROM record WHERE seq > ?", (verdict,)).rowcount >= 1
+        db.commit()
+        db.close()
+        shutil.rmtree(box.artifacts() + "/spica_gpu_allocation")
+        done = box.run()
+        assert done.code == 0, done
+        assert "had its verdict" in done.out and box.trials() == before, done
+        manifest = json.load(open(box.artifacts() + "/spica_gpu_allocation/epoch_0001/manifest.json"))
+        assert manifest["trials"] == len([t for t in before if t[1] != "predict"]), manifest
+        assert "epoch 2" in box.run().out
+        box.verify()
+
+
+def the_memory_model_does_not_keep_a_baseline_that_runs_from_being_confirmed_against():
+    script = r"""#!/bin/sh
+request=$(cat)
+case "$request" in *'"a": 0.4'*) ms=90 ;; *) ms=20 ;; esac
+noise=$(printf '%s' "$request" | sed -n 's/.*"seed": *[0-9]*\([0-9]\)[^0-9].*/\1/p')
+echo "{\"status\": \"ok\", \"metrics\": {\"latency_ms\": $ms.${noise:-0}}}"
+"""
+    config = """
+version: 1
+experiments:
+  - name: wrong_facts
+    search_space: {a: [0.4, 0.8]}
+    baseline: {a: 0.4}
+    evaluator: {kind: command, command: [sh, ./ms.sh], applies: true}
+    services: {llm: {kind: vllm, settings: {model: m, max_model_len: 1024}, params: {a: gpu_memory_utilization}}}
+    memory:
+      total_bytes: 10 GiB
+      context_bytes: 0
+      vllm: [{model: m, max_model_len: 1024, non_kv_bytes: 5 GiB, token_bytes: 1024}]
+    objectives: {latency_ms: {goal: minimize, worst: 100, best: 0, weight: 1}}
+    confirm: {pairs: 2, min_pairs: 2, finalists: 1}
+"""
+    with Box(config) as box:
+        with open(os.path.join(box.dir, "ms.sh"), "w") as f:
+            f.write(script)
+        done = box.run()
+        assert "1 of 2 candidates cannot start" in done.out, done
+        assert done.code == 0, done
+        assert all(t[7] == "ok" for t in box.trials() if t[1] == "confirm"), box.trials()
+
+
+def a_hardware_fault_stops_the_run_blames_nobody_and_is_kept():
+    config = """
+version: 1
+experiments:
+  - name: broken_card
+    search_space: {a: [1, 2]}
+    baseline: {a: 1}
+    evaluator: {kind: command, command: [sh, -c, 'cat > /dev/null; echo "{\\"status\\": \\"hardware_fault\\", \\"reason\\": \\"Xid 79\\"}"'], applies: true}
+    objectives: {latency_ms: {goal: minimize, worst: 100, best: 0, weight: 1}}
+"""
+    with Box(config) as box:
+        done = box.run()
+        assert done.code == 1 and "Xid 79" in done.err, done
+        assert [(t[1], t[7]) for t in box.trials()] == [("void", "hardware_fault")], box.trials()
+
+
+def what_the_evaluator_s_environment_holds_is_in_no_file():
+    config = """
+version: 1
+experiments:
+  - name: secret
+    search_space: {a: [1, 2]}
+    baseline: {a: 1}
+    evaluator: {kind: command, command: [sh, %s], applies: true, env: {TOKEN: hush-hush-hush}}
+    objectives: {latency_ms: {goal: minimize, worst: 100, best: 0, weight: 1}}
+    confirm: {pairs: 2, min_pairs: 2}
+""" % os.path.join(ROOT, "tests/run/probe.sh")
+    with Box(config) as box:
+        box.run("--log-json", env=box.env(SPANS="/dev/null"))
+        assert os.path.exists(box.store)
+        for folder, _, names in os.walk(box.dir):
+            for name in names:
+                path = os.path.join(folder, name)
+                assert path == box.config or b"hush-hush-hush" not in open(path, "rb").read(), path
+
+
+def a_baseline_that_does_not_run_is_said_with_its_reason():
+    config = """
+version: 1
+experiments:
+  - name: dead
+    search_space: {a: [1, 2]}
+    baseline: {a: 1}
+    evaluator: {kind: command, command: [sh, -c, 'cat > /dev/null; echo "{\\"status\\": \\"crashed\\", \\"reason\\": \\"it fell over\\"}"'], applies: true}
+    objectives: {latency_ms: {goal: minimize, worst: 100, best: 0, weight: 1}}
+"""
+    with Box(config) as box:
+        done = box.run()
+        assert done.code == 3 and "it ended crashed: it fell over" in done.out, done
 
 
 def a_dry_run_touches_nothing():
