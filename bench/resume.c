@@ -87,6 +87,8 @@ static void close_all(Bench *b)
 	(void)turn_free(b->turn);
 	(void)store_close(b->store);
 	(void)config_free(b->plan);
+	free(b->config);
+	free(b->store_path);
 }
 
 static void trivial(const Point *p, Measurement *m)
@@ -236,8 +238,10 @@ static int resume_often(const char *dir)
 	(void)snprintf(command, sizeof(command), "/proc/%ld/exe resume %s", (long)getpid(), dir);
 	for (int i = 0; i < TIMES; i++) {
 		FILE *f = popen(command, "r");
-		if (!f || fscanf(f, "%lf %lf", &ms[i], &mb[i]) != 2 || pclose(f) != 0)
+		if (!f || fscanf(f, "%lf %lf", &ms[i], &mb[i]) != 2 || pclose(f) != 0) {
+			fprintf(stderr, "bench-resume: cannot go on with the run\n");
 			return 1;
+		}
 	}
 	qsort(ms, TIMES, sizeof(*ms), by_size);
 	qsort(mb, TIMES, sizeof(*mb), by_size);
