@@ -94,15 +94,16 @@ int file_read(const char *path, size_t max, char **ret, size_t *ret_len, Err *er
 
 /* --- Writing --------------------------------------------------------------------------------- */
 
-static int write_all(int fd, const char *data, size_t len)
+int write_all(int fd, const void *data, size_t len)
 {
+	const char *at = data;
 	while (len > 0) {
-		ssize_t n = write(fd, data, len);
+		ssize_t n = write(fd, at, len);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
 			return -errno;
-		data += n;
+		at += n;
 		len -= (size_t)n;
 	}
 	return 0;
@@ -134,7 +135,7 @@ static int open_temporary(const char *path, mode_t mode, char **ret_name, Err *e
 		       path);
 }
 
-static int sync_folder(const char *path, Err *err)
+int dir_sync_of(const char *path, Err *err)
 {
 	_cleanup_free_ char *dir = path_dir(path);
 	if (!dir)
@@ -161,7 +162,7 @@ int file_write(const char *path, mode_t mode, const void *data, size_t len, Err 
 		(void)unlink(temporary);
 		return err_set(err, r, "cannot write '%s': %s", path, strerror(-r));
 	}
-	return sync_folder(path, err);
+	return dir_sync_of(path, err);
 }
 
 int file_append(const char *path, const void *data, size_t len, Err *err)

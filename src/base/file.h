@@ -13,6 +13,11 @@ int file_read(const char *path, size_t max, char **ret, size_t *ret_len, Err *er
  * the old or the new one. On failure the temporary file is gone and the old one untouched. */
 int file_write(const char *path, mode_t mode, const void *data, size_t len, Err *err) _must_check_;
 
+/* The fsync of the folder that holds `path`, without which a new name may be lost. */
+int dir_sync_of(const char *path, Err *err) _must_check_;
+/* Everything, however often write() stops short. -errno. */
+int write_all(int fd, const void *data, size_t len) _must_check_;
+
 /* Appends whole `data` in one write to a file opened O_APPEND (created with mode 0644); a short
  * write is completed or reported. Not synced. */
 int file_append(const char *path, const void *data, size_t len, Err *err) _must_check_;

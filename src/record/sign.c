@@ -49,42 +49,22 @@ SignKey *sign_key_free(SignKey *k)
 	return NULL;
 }
 
-static int write_all(int fd, const char *data, size_t len)
-{
-	while (len > 0) {
-		ssize_t n = write(fd, data, len);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		data += n;
-		len -= (size_t)n;
-	}
-	return 0;
-}
-
-static int sync_dir(const char *path)
-{
-	_cleanup_free_ char *dir = path_dir(path);
-	if (!dir)
-		return -ENOMEM;
-	_cleanup_(close_fd) int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	return fd < 0 || fsync(fd) < 0 ? -errno : 0;
-}
-
 /* Written whole under another name, synced, then given its name unless somebody was faster. */
-static int place_key_file(const char *path, const char *tmp, const char *data, size_t len)
+static int place_key_file(const char *path, const char *tmp, const char *data, size_t len, Err *err)
 {
 	_cleanup_(close_fd) int fd = open(tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd < 0)
-		return -errno;
+		return err_set(err, -errno, "cannot write the signing key %s: %s", path,
+			       strerror(errno));
 	int r = write_all(fd, data, len);
 	if (r == 0 && fsync(fd) < 0)
 		r = -errno;
 	if (r == 0 && link(tmp, path) < 0 && errno != EEXIST)
 		r = -errno;
 	unlink(tmp);
-	return r < 0 ? r : sync_dir(path);
+	if (r < 0)
+		return err_set(err, r, "cannot write the signing key %s: %s", path, strerror(-r));
+	return dir_sync_of(path, err);
 }
 
 static int make_key(const char *path, Err *err)
@@ -106,10 +86,7 @@ static int make_key(const char *path, Err *err)
 	line.text[KEY_LINE_LEN - 1] = '\n';
 	sodium_memzero(seed, sizeof(seed));
 
-	r = place_key_file(path, tmp, line.text, KEY_LINE_LEN);
-	if (r < 0)
-		return err_set(err, r, "cannot write the signing key %s: %s", path, strerror(-r));
-	return 0;
+	return place_key_file(path, tmp, line.text, KEY_LINE_LEN, err);
 }
 
 static int check_private(int fd, const char *path, Err *err)

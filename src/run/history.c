@@ -63,9 +63,7 @@ static int keep_newest(void *userdata, const Record *r, const json_t *body)
 	return n->body ? 1 : -ENOMEM;
 }
 
-/* The newest record of a kind that speaks of this experiment: a new reference, or NULL. */
-static int newest_record(Store *store, const char *kind, const char *experiment, json_t **ret,
-			 Err *err)
+int history_newest(Store *store, const char *kind, const char *experiment, json_t **ret, Err *err)
 {
 	Newest n = {.experiment = experiment};
 	int r = store_records(store, kind, true, 0, keep_newest, &n, err);
@@ -192,11 +190,11 @@ static int load_evolution(Store *store, const Experiment *x, const Identity *id,
 			  Err *err)
 {
 	json_auto_t *evolution = NULL, *verdict = NULL, *epoch = NULL;
-	int r = newest_record(store, "evolution", x->name, &evolution, err);
+	int r = history_newest(store, "evolution", x->name, &evolution, err);
 	if (r >= 0)
-		r = newest_record(store, "verdict", x->name, &verdict, err);
+		r = history_newest(store, "verdict", x->name, &verdict, err);
 	if (r >= 0)
-		r = newest_record(store, "epoch", x->name, &epoch, err);
+		r = history_newest(store, "epoch", x->name, &epoch, err);
 	if (r < 0)
 		return r;
 

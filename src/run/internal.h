@@ -57,6 +57,9 @@ bool told_teaches(Outcome outcome, bool alike);
 const SameEvolution *history_same(const History *h, int64_t evolution, size_t *hint);
 int history_load(Store *store, const Experiment *x, const Identity *id, History *ret,
 		 Err *err) _must_check_;
+/* The newest record of a kind that speaks of this experiment: a new reference, or NULL. */
+int history_newest(Store *store, const char *kind, const char *experiment, json_t **ret,
+		   Err *err) _must_check_;
 /* Room for one more, as the newest. */
 int history_add(History *h, const Told *told, Err *err) _must_check_;
 void history_done(History *h);

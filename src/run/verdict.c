@@ -325,31 +325,6 @@ static int close_evolution(Turn *t, const char *verdict, const char *reason, con
 
 /* --- What an earlier run proposed ------------------------------------------------------------ */
 
-typedef struct Standing {
-	const char *experiment;
-	json_t *promotion; /* owned */
-} Standing;
-
-static int newest_of(void *userdata, const Record *r, const json_t *body)
-{
-	(void)r;
-	Standing *s = userdata;
-	if (strcmp(js_str(body, "experiment", ""), s->experiment) != 0)
-		return 0;
-	s->promotion = json_deep_copy(body);
-	return s->promotion ? 1 : -ENOMEM;
-}
-
-static int newest_promotion(const Turn *t, json_t **ret, Err *err)
-{
-	Standing s = {.experiment = t->x->name};
-	int r = store_records(t->r->store, "promotion", true, 0, newest_of, &s, err);
-	if (r < 0)
-		return r;
-	*ret = s.promotion;
-	return 0;
-}
-
 static bool same_params(const Turn *t, const json_t *side, const Point *p)
 {
 	json_auto_t *params = point_json(t->x->space, p);
@@ -359,7 +334,7 @@ static bool same_params(const Turn *t, const json_t *side, const Point *p)
 int verdict_standing(Turn *t, const Finalist *f, char **ret_id, Err *err)
 {
 	json_auto_t *p = NULL;
-	int r = newest_promotion(t, &p, err);
+	int r = history_newest(t->r->store, "promotion", t->x->name, &p, err);
 	if (r < 0)
 		return r;
 	bool standing = p && strcmp(js_str(p, "context", ""), t->id.context) == 0 &&
@@ -379,7 +354,7 @@ int verdict_standing(Turn *t, const Finalist *f, char **ret_id, Err *err)
 static int promote(Turn *t, const Finalist *f, const WinnerReport *report, json_t **ret, Err *err)
 {
 	json_auto_t *found = NULL;
-	int r = newest_promotion(t, &found, err);
+	int r = history_newest(t->r->store, "promotion", t->x->name, &found, err);
 	if (r < 0)
 		return r;
 	if (found && js_int(found, "evolution", 0) == t->history.evolution) {

@@ -43,18 +43,6 @@ static int flush(Export *x, bool durable, Err *err)
 	return 0;
 }
 
-static int sync_dir_of(const char *path, Err *err)
-{
-	_cleanup_free_ char *dir = path_dir(path);
-	if (!dir)
-		return err_oom(err);
-	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	int r = fd < 0 || fsync(fd) < 0 ? -errno : 0;
-	if (fd >= 0)
-		close(fd);
-	return r < 0 ? err_set(err, r, "cannot sync the directory %s: %s", dir, strerror(-r)) : 0;
-}
-
 static int export_to(Store *s, const char *tmp, const char *path, Err *err)
 {
 	_cleanup_(export_done) Export x = {.f = fopen(tmp, "wxe"), .err = err};
@@ -81,5 +69,5 @@ int store_export(Store *s, const char *path, Err *err)
 	if (!tmp)
 		return err_oom(err);
 	int r = export_to(s, tmp, path, err);
-	return r < 0 ? r : sync_dir_of(path, err);
+	return r < 0 ? r : dir_sync_of(path, err);
 }

@@ -88,19 +88,6 @@ static int open_read(Store *s, Err *err)
 	return r < 0 ? r : schema_prepare(s, err);
 }
 
-/* A new file is only safe when its name is on the disk too. */
-static int sync_name(const char *path, Err *err)
-{
-	_cleanup_free_ char *dir = path_dir(path);
-	if (!dir)
-		return err_oom(err);
-	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	int r = fd < 0 || fsync(fd) < 0 ? -errno : 0;
-	if (fd >= 0)
-		close(fd);
-	return r < 0 ? err_set(err, r, "cannot sync the directory %s: %s", dir, strerror(-r)) : 0;
-}
-
 static int open_write(Store *s, Err *err)
 {
 	_cleanup_free_ char *dir = path_dir(s->path);
@@ -115,7 +102,7 @@ static int open_write(Store *s, Err *err)
 	if (r == 0)
 		r = schema_prepare(s, err);
 	if (r == 0 && is_new)
-		r = sync_name(s->path, err);
+		r = dir_sync_of(s->path, err);
 	if (r < 0)
 		return r;
 	if (sqlite3_db_readonly(s->db, "main") == 1)
