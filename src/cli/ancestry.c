@@ -54,7 +54,7 @@ static void describe(Walk *w, const StoreTrial *t, bool again)
 
 static int collect(Walk *w, const StoreTrial *t)
 {
-	json_t *v = trial_json(t);
+	json_t *v = store_trial_json(t);
 	if (!v || json_array_append_new(w->trials, v) < 0)
 		return err_oom(&w->err);
 	w->seen[w->n_seen++] = t->seq;

@@ -139,7 +139,7 @@ static int print(const Session *s)
 	const StoreTrial *t = &s->trial;
 	char took[32];
 	if (s->options->json) {
-		json_t *v = trial_json(t);
+		json_t *v = store_trial_json(t);
 		return v ? cli_print_json(v) : cli_oom();
 	}
 	time_human(t->m.duration_us, took);

@@ -30,22 +30,30 @@ int export_kind(const char *path, ExportKind *ret, Err *err)
 	return 0;
 }
 
-/* Each member of the line equals the member of the stored trial or of its measurement. */
-static int compare_trial(json_t *line, const json_t *stored, int64_t n, Err *err)
+/* The first member that one of the two has otherwise than the other; NULL: none. */
+static const char *differing(json_t *line, json_t *stored)
 {
 	const char *key;
 	json_t *value;
-	json_object_foreach (line, key, value) {
-		const json_t *said = json_object_get(stored, key);
-		if (!said)
-			said = json_object_get(json_object_get(stored, "measurement"), key);
-		if (!json_equal(value, said))
-			return err_set(err, -EBADMSG,
-				       "line %" PRId64 " (record %" PRId64
-				       "): %s is not what the store says",
-				       n, js_int(line, "seq", 0), key);
-	}
-	return 0;
+	json_object_foreach (line, key, value)
+		if (!json_equal(value, json_object_get(stored, key)))
+			return key;
+	json_object_foreach (stored, key, value)
+		if (!json_object_get(line, key))
+			return key;
+	return NULL;
+}
+
+static int compare_trial(json_t *line, json_t *stored, int64_t n, Err *err)
+{
+	/* Evidence stays in the store. */
+	(void)json_object_del(json_object_get(stored, "measurement"), "evidence");
+	const char *key = differing(line, stored);
+	if (!key)
+		return 0;
+	return err_set(err, -EBADMSG,
+		       "line %" PRId64 " (record %" PRId64 "): %s is not what the store says", n,
+		       js_int(line, "seq", 0), key);
 }
 
 static int check_trial(Store *store, const char *line, size_t len, int64_t n, Err *err)
@@ -69,7 +77,7 @@ static int check_trial(Store *store, const char *line, size_t len, int64_t n, Er
 			       seq);
 	if (r < 0)
 		return err_set(err, r, "%s", why.msg);
-	stored = trial_json(&t);
+	stored = store_trial_json(&t);
 	store_trial_done(&t);
 	return stored ? compare_trial(v, stored, n, err) : err_oom(err);
 }

@@ -27,7 +27,6 @@ int cli_print_table(const Table *t); /* to the terminal's width */
 
 /* --- view.c: a trial for people and programs ------------------------------------------------- */
 
-json_t *trial_json(const StoreTrial *t);	  /* dream.trial/v1; NULL when out of memory */
 void param_value_text(const json_t *v, Str *out); /* a text without its quotes */
 void params_text(json_t *params, Str *out);	  /* "a=0.5 b=small" */
 void change_text(json_t *mutations, Str *out);	  /* "a 0.5 -> 0.55, b tiny -> small" */

@@ -107,7 +107,7 @@ static int show_trial(Store *store, const char *id, bool json, bool *ret_found)
 		return 0;
 	if (r < 0)
 		return cli_fail(EXIT_FAILED, &err);
-	json_t *v = json ? trial_json(&t) : NULL;
+	json_t *v = json ? store_trial_json(&t) : NULL;
 	if (json)
 		r = v ? cli_print_json(v) : cli_oom();
 	else

@@ -129,7 +129,7 @@ static int add_trial(void *userdata, const StoreTrial *t)
 		return 0;
 	l->shown++;
 	if (l->array) {
-		json_t *v = trial_json(t);
+		json_t *v = store_trial_json(t);
 		if (!v || json_array_append_new(l->array, v) < 0)
 			return -ENOMEM;
 	} else {

@@ -206,7 +206,7 @@ static const ConfField run_fields[] = {
     {"logdir", CONF_T_STRING, AT(run.logdir), .help = "The folder of runner.log",
      .otherwise = "logs/dream"},
     {"store", CONF_T_STRING, AT(run.store),
-     .help = "The database; absent: store.db under $XDG_STATE_HOME/dream"},
+     .help = "The database; absent: dream.db under $XDG_STATE_HOME/dream"},
     {"key", CONF_T_STRING, AT(run.key),
      .help = "The signing key, made on first use; absent: beside the store"},
     {"pinned_key", CONF_T_CUSTOM, AT(run.pinned_key), .custom = &word_public_key,

@@ -40,29 +40,6 @@ static int write_json(const Turn *t, const char *folder, const char *name, const
 
 /* --- An epoch -------------------------------------------------------------------------------- */
 
-static json_t *trial_json(const StoreTrial *s, bool *failed)
-{
-	char at[32];
-	time_rfc3339(s->at_us, at);
-	json_t *o = measurement_json(&s->m);
-	*failed |= !o;
-	js_set(o, "schema", js_text("dream.trial/v1"), failed);
-	js_set(o, "seq", json_integer(s->seq), failed);
-	js_set(o, "at", js_text(at), failed);
-	js_set(o, "experiment", js_text(s->experiment), failed);
-	js_set(o, "epoch", json_integer(s->epoch), failed);
-	js_set(o, "generation", json_integer(s->generation), failed);
-	js_set(o, "purpose", js_text(s->purpose), failed);
-	js_set(o, "origin", js_text(s->origin), failed);
-	js_set(o, "spica_id", js_text(s->spica_id), failed);
-	js_set(o, "params", json_incref(s->params), failed);
-	js_set(o, "config_hash", js_text(s->config_hash), failed);
-	js_set(o, "stage", js_text(stage_name(s->stage)), failed);
-	js_set(o, "workload", js_text(s->workload), failed);
-	js_set(o, "fitness", js_number(s->fitness), failed);
-	return o;
-}
-
 typedef struct Lines {
 	Str text;
 	int64_t measured;
@@ -71,12 +48,11 @@ typedef struct Lines {
 static int add_line(void *userdata, const StoreTrial *s)
 {
 	Lines *lines = userdata;
-	bool failed = false;
-	json_auto_t *o = trial_json(s, &failed);
-	if (failed || !o)
+	json_auto_t *o = store_trial_json(s);
+	if (!o)
 		return -ENOMEM;
-	(void)json_object_del(o,
-			      "evidence"); /* stays in the store: long, and of no use in a table */
+	/* Stays in the store: long, and of no use in a table. */
+	(void)json_object_del(json_object_get(o, "measurement"), "evidence");
 	js_canonical(o, &lines->text);
 	str_addc(&lines->text, '\n');
 	lines->measured += s->stage != STAGE_PREDICTED;

@@ -88,6 +88,33 @@ static json_t *trial_json(const StoreTrial *t)
 	return o;
 }
 
+static json_t *parents_json(const StoreTrial *t)
+{
+	json_t *list = json_array();
+	bool failed = !list;
+	for (size_t i = 0; i < 2 && list; i++)
+		if (t->parents[i] > 0)
+			failed |= json_array_append_new(list, json_integer(t->parents[i])) < 0;
+	if (failed) {
+		json_decref(list);
+		return NULL;
+	}
+	return list;
+}
+
+json_t *store_trial_json(const StoreTrial *t)
+{
+	char at[32];
+	bool failed = false;
+	json_auto_t *o = trial_json(t);
+	time_rfc3339(t->at_us, at);
+	js_set(o, "schema", json_string("dream.trial/v1"), &failed);
+	js_set(o, "seq", json_integer(t->seq), &failed);
+	js_set(o, "at", json_string(at), &failed);
+	js_set(o, "parents", parents_json(t), &failed);
+	return failed || !o ? NULL : json_incref(o);
+}
+
 int trial_to_body(const StoreTrial *t, char **ret, Err *err)
 {
 	if (!t->experiment || !t->purpose || !t->spica_id || !json_is_object(t->params) ||
@@ -185,7 +212,7 @@ static void take_names(Reader *rd, StoreTrial *t)
 {
 	const json_t *hash = member(rd, "config_hash", JSON_STRING);
 	if (hash && json_string_length(hash) < sizeof(t->config_hash))
-		strcpy(t->config_hash, json_string_value(hash));
+		memcpy(t->config_hash, json_string_value(hash), json_string_length(hash) + 1);
 	else if (!rd->bad)
 		rd->bad = "config_hash";
 	const json_t *stage = member(rd, "stage", JSON_STRING);

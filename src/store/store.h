@@ -54,6 +54,10 @@ typedef struct StoreTrial {
 
 void store_trial_done(StoreTrial *t);
 
+/* A trial for programs outside, as dream.trial/v1: the members of its record, with seq, at and
+ * schema. A new object; NULL when out of memory. */
+json_t *store_trial_json(const StoreTrial *t);
+
 /* Appends trials in one durable commit; fills in each seq, and at_us where it is 0. */
 int store_add_trials(Store *s, StoreTrial *const *trials, size_t n, Err *err) _must_check_;
 

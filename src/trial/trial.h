@@ -15,7 +15,8 @@ typedef enum Outcome {
 	OUTCOME_INFEASIBLE,    /* predicted by the memory model, nothing was started */
 	OUTCOME_START_FAILED,  /* `cause`: kv_cache, oom, port, exec, timeout */
 	OUTCOME_OOM,
-	OUTCOME_CPU_FALLBACK, /* ran, but not on the GPU: its numbers mean nothing, the candidate failed */
+	OUTCOME_CPU_FALLBACK, /* ran, but not on the GPU: its numbers mean nothing, the candidate
+				 failed */
 	OUTCOME_CONTENDED,    /* void: somebody else used the GPU; retried */
 	OUTCOME_CRASHED,
 	OUTCOME_UNHEALTHY,

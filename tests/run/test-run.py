@@ -33,8 +33,8 @@ def the_example_runs_to_a_promotion():
         epoch = box.artifacts() + "/spica_gpu_allocation/epoch_0001/"
         assert json.load(open(epoch + "manifest.json"))["epoch"] == 1
         lines = [json.loads(line) for line in open(epoch + "metrics.jsonl")]
-        assert any(t["params"]["vllm_memory_util"] == 0.4 and t["status"] == "infeasible" for t in lines)
-        assert not any(t["params"]["vllm_memory_util"] < 0.5 and t["status"] != "infeasible" for t in lines)
+        assert any(t["params"]["vllm_memory_util"] == 0.4 and t["measurement"]["status"] == "infeasible" for t in lines)
+        assert not any(t["params"]["vllm_memory_util"] < 0.5 and t["measurement"]["status"] != "infeasible" for t in lines)
         box.verify()
 
 
