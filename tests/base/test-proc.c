@@ -198,7 +198,14 @@ TEST(signals_start_with_their_defaults)
 	signal(SIGPIPE, SIG_DFL);
 	sigprocmask(SIG_SETMASK, &old, NULL);
 	CHECK_OK(r);
-	CHECK_STR(out, "0000000000000000\n");
+	/* 32 and 33 belong to the C library, which lets nobody set them: they are as we found them. */
+	const uint64_t not_ours = UINT64_C(3) << 31;
+	char *line = out;
+	for (char *end; *line; line = end + 1) {
+		CHECK_INT(strtoull(line, &end, 16) & ~not_ours, 0);
+		CHECK_INT(*end, '\n');
+	}
+	CHECK(line > out);
 }
 
 TEST(a_deadline_ends_the_wait_and_the_program)
