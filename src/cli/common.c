@@ -267,7 +267,7 @@ static int add_param(const char *arg, json_t *params)
 	if (json_object_get(params, name))
 		return cli_failf(EXIT_USAGE, "%s is given twice", name);
 	int r = conf_read_text(name, eq + 1, strlen(eq + 1), &doc, &d, &err);
-	if (r < 0 && d.n > 0)
+	if (d.errors > 0) /* a key that is there twice is a mistake only there */
 		return cli_failf(EXIT_USAGE, "%s: %s", arg, d.items[0].what);
 	if (r < 0)
 		return cli_fail(err_is_shortage(r) ? EXIT_FAILED : EXIT_USAGE, &err);

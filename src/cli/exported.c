@@ -105,9 +105,10 @@ int promotion_check(const char *name, const char *text, size_t len, const char *
 	_cleanup_(diags_done) Diags d = DIAGS_INIT;
 	_cleanup_free_ char *again = NULL;
 	int r = conf_read_text(name, text, len, &doc, &d, err);
+	if (d.errors > 0) /* a key that is there twice is a mistake only there */
+		return err_set(err, -EBADMSG, "line %u: %s", d.items[0].line, d.items[0].what);
 	if (r < 0)
-		return d.n ? err_set(err, -EBADMSG, "line %u: %s", d.items[0].line, d.items[0].what)
-			   : r;
+		return r;
 	json_auto_t *v = conf_to_json(conf_root(doc));
 	if (!v)
 		return err_oom(err);

@@ -8,10 +8,12 @@ enum {
 
 static void check_size(const Box *b, const ConfNode *root, Diags *d)
 {
-	if (b->tenants.n > TENANTS_MAX)
+	int64_t resident = 0;
+	if (b->tenants.n > TENANTS_MAX) {
 		conf_fault(conf_get(root, "tenants"), d, "at most 16", "the box has %zu tenants",
 			   b->tenants.n);
-	int64_t resident = 0;
+		return;
+	}
 	const Tenant *tenants = b->tenants.items;
 	for (size_t i = 0; i < b->tenants.n; i++)
 		resident += tenants[i].bytes;
@@ -24,13 +26,13 @@ static void check_size(const Box *b, const ConfNode *root, Diags *d)
 int box_load(const char *path, Box **ret, Diags *d, Err *err)
 {
 	_cleanup_(conf_freep) ConfDoc *doc = NULL;
+	size_t before = d->errors; /* a key that is there twice is a mistake only there */
 	int r = conf_read_file(path, &doc, d, err);
 	if (r < 0)
 		return r;
 	_cleanup_(box_freep) Box *b = calloc(1, sizeof(*b));
 	if (!b)
 		return err_oom(err);
-	size_t before = d->errors;
 	r = conf_fill(box_table(), conf_root(doc), b, d);
 	if (r < 0)
 		return err_wrap(err, r, "cannot read the box %s", path);

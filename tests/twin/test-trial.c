@@ -488,6 +488,9 @@ static void check_box_fault(const char *text, const char *says)
 TEST(mistakes_in_a_box_file_are_named_at_their_place)
 {
 	check_box_fault("name: x\n", "gpu");
+	check_box_fault("name: x\nname: y\n"
+			"gpu: {uuid: a, memory: 8 GiB, bandwidth_gb_s: 1, tflops: 1}\n",
+			":2:");
 	check_box_fault("name: x\ngpu: {uuid: a, memory: 8 GiB, bandwidth_gb_s: 1, tflops: 1}\n"
 			"tenants: {big: {memory: 9 GiB}}\n",
 			"the tenants hold");
