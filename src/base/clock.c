@@ -62,13 +62,6 @@ void time_rfc3339(int64_t at_us, char *ret)
 		       t.hour, t.minute, t.second, t.us);
 }
 
-void time_stamp(int64_t at_us, char *ret)
-{
-	Civil t = split(at_us);
-	(void)snprintf(ret, 16, "%04u%02u%02u_%02u%02u%02u", t.year, t.month, t.day, t.hour,
-		       t.minute, t.second);
-}
-
 /* Each unit is left as soon as rounding would print its limit ("60.0 s"). */
 void time_human(int64_t duration_us, char *ret)
 {

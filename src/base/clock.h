@@ -22,8 +22,6 @@ static inline int64_t clock_mono_us(const Clock *c)
 
 /* "2026-11-20T12:30:05.123456Z"; `ret` holds at least 32 bytes. */
 void time_rfc3339(int64_t at_us, char *ret);
-/* "20261120_123005", UTC, for file names; `ret` holds at least 16 bytes. */
-void time_stamp(int64_t at_us, char *ret);
 /* "1 h 02 m", "3 m 20 s", "12.3 s", "4.5 ms": a duration for people; `ret` holds at least 32 bytes.
  */
 void time_human(int64_t duration_us, char *ret);

@@ -40,7 +40,6 @@ ConfDoc *conf_free(ConfDoc *doc); /* accepts NULL, returns NULL */
 DEFINE_CLEANUP(ConfDoc *, conf_free)
 
 const ConfNode *conf_root(const ConfDoc *doc);
-const char *conf_doc_name(const ConfDoc *doc);
 
 ConfKind conf_kind(const ConfNode *n);
 size_t conf_len(const ConfNode *n);				/* items of a list or map, else 0 */

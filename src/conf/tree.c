@@ -24,11 +24,6 @@ const ConfNode *conf_root(const ConfDoc *doc)
 	return doc->root;
 }
 
-const char *conf_doc_name(const ConfDoc *doc)
-{
-	return doc->name;
-}
-
 ConfKind conf_kind(const ConfNode *n)
 {
 	return n->kind;

@@ -51,11 +51,6 @@ Chain *chain_free(Chain *c)
 	return NULL;
 }
 
-int64_t chain_signed_seq(const Chain *c)
-{
-	return c->signed_seq;
-}
-
 static int conclude(Chain *c, char *text)
 {
 	c->fault = text;

@@ -29,7 +29,6 @@ int chain_feed(Chain *c, const Record *r, Err *err) _must_check_;
 /* After the last record. 0: sound; -EBADMSG: not. *ret_text (owned by the caller) says either in
  * one sentence. */
 int chain_finish(Chain *c, char **ret_text, Err *err) _must_check_;
-int64_t chain_signed_seq(const Chain *c); /* the newest record a good signature covers; 0: none */
 
 /* The body of a "head" record: {seq, hash, key, signature} over what came before it. NULL: out of
  * memory. */

@@ -31,17 +31,6 @@ const char *search_origin_name(SearchOrigin o)
 	return o < ORIGIN_MAX_ ? origin_names[o] : "unknown";
 }
 
-bool search_origin_from_name(const char *name, SearchOrigin *ret)
-{
-	for (size_t i = 0; i < ORIGIN_MAX_; i++) {
-		if (strcmp(origin_names[i], name) != 0)
-			continue;
-		*ret = (SearchOrigin)i;
-		return true;
-	}
-	return false;
-}
-
 const char *search_stop_text(SearchStop s)
 {
 	switch (s) {

@@ -30,7 +30,6 @@ typedef enum SearchOrigin {
 } SearchOrigin;
 
 const char *search_origin_name(SearchOrigin o);
-bool search_origin_from_name(const char *name, SearchOrigin *ret);
 
 /* Does a candidate stand a chance at all? Pure; the memory model answers here, so that what cannot
  * start costs no trial. */

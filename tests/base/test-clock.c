@@ -2,22 +2,20 @@
 
 #include "test.h"
 
-static void check_time(int64_t at_us, const char *rfc3339, const char *stamp)
+static void check_time(int64_t at_us, const char *rfc3339)
 {
 	char text[32];
 	time_rfc3339(at_us, text);
 	CHECK_STR(text, rfc3339);
-	time_stamp(at_us, text);
-	CHECK_STR(text, stamp);
 }
 
 TEST(times_are_utc_with_microseconds)
 {
 	/* Seconds from date(1). */
-	check_time(0, "1970-01-01T00:00:00.000000Z", "19700101_000000");
-	check_time(INT64_C(1795177805123456), "2026-11-20T12:30:05.123456Z", "20261120_123005");
-	check_time(INT64_C(951868799000001), "2000-02-29T23:59:59.000001Z", "20000229_235959");
-	check_time(-1, "1969-12-31T23:59:59.999999Z", "19691231_235959");
+	check_time(0, "1970-01-01T00:00:00.000000Z");
+	check_time(INT64_C(1795177805123456), "2026-11-20T12:30:05.123456Z");
+	check_time(INT64_C(951868799000001), "2000-02-29T23:59:59.000001Z");
+	check_time(-1, "1969-12-31T23:59:59.999999Z");
 }
 
 TEST(times_out_of_all_reason_stay_within_their_buffer)
@@ -28,9 +26,6 @@ TEST(times_out_of_all_reason_stay_within_their_buffer)
 		memset(text, 'x', 32);
 		time_rfc3339(ends[i], text);
 		CHECK(strlen(text) < 32);
-		memset(text, 'x', 32);
-		time_stamp(ends[i], text);
-		CHECK(strlen(text) < 16);
 	}
 }
 

@@ -391,14 +391,3 @@ TEST(the_remaining_asks_never_grow_and_end_at_zero)
 		CHECK_INT((intmax_t)search_remaining(search), 0);
 	}
 }
-
-TEST(origins_have_names_that_lead_back)
-{
-	for (int o = 0; o < ORIGIN_MAX_; o++) {
-		SearchOrigin back;
-		CHECK(search_origin_from_name(search_origin_name((SearchOrigin)o), &back));
-		CHECK_INT(back, o);
-	}
-	SearchOrigin none;
-	CHECK(!search_origin_from_name("clone", &none));
-}
