@@ -198,7 +198,8 @@ TEST(signals_start_with_their_defaults)
 	signal(SIGPIPE, SIG_DFL);
 	sigprocmask(SIG_SETMASK, &old, NULL);
 	CHECK_OK(r);
-	/* 32 and 33 belong to the C library, which lets nobody set them: they are as we found them. */
+	/* 32 and 33 belong to the C library, which lets nobody set them: they are as we found them.
+	 */
 	const uint64_t not_ours = UINT64_C(3) << 31;
 	char *line = out;
 	for (char *end; *line; line = end + 1) {
