@@ -164,12 +164,34 @@ static int verify(const Context *c)
 	return c->argument ? verify_file(c, head_seq, &kept) : verify_store(c, head_seq, &kept);
 }
 
+/* The records are the truth: a list of trials that says something else is made again from them. */
+static int rebuild(const Context *c)
+{
+	_cleanup_(store_closep) Store *store = NULL;
+	_cleanup_free_ char *path = NULL;
+	Err err = ERR_INIT;
+	if (!c->store)
+		return cli_nothing_yet(EXIT_FAILED);
+	int r = c->options->database ? 0 : cli_store_path(c->plan, &path);
+	if (r == 0)
+		r = cli_open_store(path ? path : c->options->database, STORE_WRITE, &store);
+	if (r)
+		return r;
+	if (store_rebuild(store, &err) < 0)
+		return cli_fail(EXIT_FAILED, &err);
+	return cli_print("the table of trials is made again from the records\n");
+}
+
 static int run(const void *options, int argc, char **argv)
 {
 	static const struct {
 		const char *name;
 		int (*run)(const Context *c);
-	} parts[] = {{"show", show}, {"verify", verify}, {"head", head}, {"export", export}};
+	} parts[] = {{"show", show},
+		     {"verify", verify},
+		     {"head", head},
+		     {"export", export},
+		     {"rebuild", rebuild}};
 	_cleanup_(config_freep) Plan *plan = NULL;
 	_cleanup_(store_closep) Store *store = NULL;
 	const Options *o = options;
@@ -180,7 +202,8 @@ static int run(const void *options, int argc, char **argv)
 		Context c = {o, plan, store, argc > 1 ? argv[1] : NULL};
 		return r ? r : parts[i].run(&c);
 	}
-	return cli_failf(EXIT_USAGE, "it takes show, verify, head or export, not '%s'", argv[0]);
+	return cli_failf(EXIT_USAGE, "it takes show, verify, head, export or rebuild, not '%s'",
+			 argv[0]);
 }
 
 static const Option rows[] = {
@@ -196,7 +219,7 @@ static const Option rows[] = {
 
 const Command cmd_lineage = {
     .name = "lineage",
-    .args = "show|verify|head|export [ID|FILE]",
+    .args = "show|verify|head|export|rebuild [ID|FILE]",
     .summary = "draw a candidate's ancestry; verify the chain of records",
     .about =
 	"show ID draws where a candidate comes from, as a tree. verify checks every record, hash "
@@ -205,7 +228,9 @@ const Command cmd_lineage = {
 	"epoch, "
 	"or a promotion. head prints the newest record's number and hash, to be kept elsewhere: "
 	"verify --head then also finds a chain that was cut off or replaced by an old copy. export "
-	"FILE writes every record as a line of JSON.",
+	"FILE writes every record as a line of JSON. rebuild makes the table of trials again from "
+	"the "
+	"records, where verify says that it differs from them.",
     .options = rows,
     .options_size = sizeof(Options),
     .min_args = 1,

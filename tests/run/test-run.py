@@ -365,6 +365,19 @@ experiments:
         assert done.code == 3 and "it ended crashed: it fell over" in done.out, done
 
 
+def a_list_of_trials_that_differs_from_the_records_is_found_and_made_again():
+    with Box(SMALL) as box:
+        assert box.run().code == 0
+        db = sqlite3.connect(box.store)
+        db.execute("UPDATE trial SET fitness = 0.99 WHERE seq = (SELECT max(seq) FROM trial)")
+        db.commit()
+        db.close()
+        done = box.dream("lineage", "verify", "-c", box.config)
+        assert done.code == 1 and "fitness" in done.err, done
+        assert box.dream("lineage", "rebuild", "-c", box.config).code == 0
+        box.verify()
+
+
 def a_dry_run_touches_nothing():
     with Box(SMALL) as box:
         done = box.run("--dry-run")
