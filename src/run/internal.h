@@ -238,6 +238,18 @@ int evolve_measured(Turn *t, const Measurement *m, bool is_void, Err *err) _must
 /* Says it, and keeps the first of those as records when the evolution is new. */
 int evolve_predict(Turn *t, Err *err) _must_check_;
 
+/* --- finalists.c: who is confirmed ----------------------------------------------------------- */
+
+/* Is it of this evolution, or known from one that measured the same way? */
+bool told_counts(const Turn *t, const Told *told);
+int finalists_trial(const Turn *t, int64_t seq, StoreTrial *ret, Err *err) _must_check_;
+/* What the search made of the baseline; an earlier evolution's word counts when this one has none.
+ */
+void finalists_baseline(Turn *t);
+/* Fills t->finalists. *ret_worse: the objective that kept the best of those that were left out from
+ * being confirmed; NULL: none was. */
+int finalists_choose(Turn *t, const char **ret_worse, Err *err) _must_check_;
+
 /* --- confirm.c: finalists against the baseline ----------------------------------------------- */
 
 /* Of each finalist's intervals: the chance of a false winner is shared among those that may be
