@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import traceback
 
 
@@ -25,6 +26,17 @@ def run_cases(cases):
             for line in traceback.format_exc().splitlines():
                 print(f"# {line}", flush=True)
     sys.exit(1 if failed else 0)
+
+
+def wait_for_text(path, seconds=30):
+    """The whole lines of a file that another process is about to write."""
+    deadline = time.monotonic() + seconds
+    while True:
+        text = open(path).read() if os.path.exists(path) else ""
+        if text.endswith("\n"):
+            return text
+        assert time.monotonic() < deadline, f"nothing was written to {path}"
+        time.sleep(0.02)
 
 
 class Box:
@@ -80,10 +92,12 @@ class Box:
 
     def result(self):
         """The final result of the first evolution of each experiment: who won by how much, and what is proposed."""
-        if not os.path.exists(self.store):
-            return {}
+        done = self.dream("promotions", "-c", self.config, "--json")
+        if not os.path.exists(self.store) or "nothing was run with it yet" in done.err:
+            return {}  # it ended before it kept anything
+        assert done.code == 0, f"dream promotions: {done}"
         found = {}
-        for p in self.json("promotions", "-c", self.config, "--json")["promotions"]:
+        for p in json.loads(done.out)["promotions"]:
             if p["evolution"] == 1:
                 changes = [(c["parameter"], c["from"], c["to"], c["effect"]) for c in p["changes"]]
                 found[p["experiment"]] = (p["winner"], p["baseline"], p["fitness_gain"], changes)

@@ -36,6 +36,11 @@ def interrupted(config, rng, whole_s, kills):
         return [t for t in box.trials() if t[2] == 1], box.result()
 
 
+def first_difference(whole, got):
+    at = next((i for i, (a, b) in enumerate(zip(whole, got)) if a != b), min(len(whole), len(got)))
+    return f"{len(whole)} and {len(got)}, at {at}:\n{whole[at:at + 2]}\n{got[at:at + 2]}"
+
+
 def killed_runs_end_like_whole_ones(name):
     config = example(name)
     with Box(config) as box:
@@ -51,8 +56,8 @@ def killed_runs_end_like_whole_ones(name):
         kills = min(rng.randint(1, 4), KILLS - done)
         print(f"# {name}: seed {seed}, {kills} kills", flush=True)
         got_trials, got_result = interrupted(config, rng, whole_s, kills)
-        assert got_trials == trials, f"seed {seed}: other trials"
-        assert got_result == result, f"seed {seed}: another result"
+        assert got_trials == trials, f"seed {seed}: other trials:\n{first_difference(trials, got_trials)}"
+        assert got_result == result, f"seed {seed}: another result:\n{result}\n{got_result}"
         done += kills
         round_number += 1
 
