@@ -213,12 +213,15 @@ static const Measurement *told_of(const Compare *c, size_t block, size_t arm, si
 }
 
 /* arms[0] is the baseline, arms[1] the candidate: add_arms(). */
-bool compare_hopeless(const Compare *c)
+bool compare_hopeless(const Compare *c, const Goals *goals)
 {
 	size_t failures = 0, workload;
 	for (size_t block = 0; block < c->n_blocks; block++) {
 		const Measurement *m = told_of(c, block, 1, &workload);
-		failures += m && m->outcome != OUTCOME_OK && !outcome_is_void(m->outcome);
+		if (!m || outcome_is_void(m->outcome))
+			continue;
+		Fitness f = fitness_of(goals, m);
+		failures += !f.feasible || !f.complete;
 	}
 	return failures >= HOPELESS_FAILURES;
 }

@@ -65,8 +65,9 @@ CompareStep compare_step(const Compare *c, size_t i);
 /* Takes a copy of the measurement of step i, in any order. One that turned out void may be told
  * again, after a retry; -EEXIST for any other second time, -EINVAL for no such step. */
 int compare_tell(Compare *c, size_t i, const Measurement *m) _must_check_;
-/* Nothing more to learn: the candidate failed by itself in two blocks, so it was no accident. */
-bool compare_hopeless(const Compare *c);
+/* Nothing more to learn: the candidate failed by itself, broke a constraint or left an objective
+ * unmeasured in two blocks, so it was no accident; more pairs cannot make a winner of it. */
+bool compare_hopeless(const Compare *c, const Goals *goals);
 
 /* The mean of any metric of an arm over all blocks, with its interval; n 0: never measured. For
  * what the verdict does not speak of, as constraints. */

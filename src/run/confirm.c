@@ -343,7 +343,7 @@ int confirm_step(Turn *t, Err *err)
 	size_t n = compare_steps(t->compare);
 	while (t->step < n && t->confirm_seqs[t->step])
 		t->step++;
-	if (t->step == n || compare_hopeless(t->compare))
+	if (t->step == n || compare_hopeless(t->compare, &t->x->goals))
 		return judge(t, err);
 	/* A pair is not torn apart by the end of a budget. */
 	bool between = t->step == 0 || compare_step(t->compare, t->step).block !=

@@ -279,13 +279,40 @@ TEST(a_candidate_that_failed_twice_is_hopeless)
 		else if (arm == 1 && compare_step(c, i).block == 0)
 			tell_failure(c, i, OUTCOME_CONTENDED); /* void: says nothing */
 		else if (arm == 1 && compare_step(c, i).block < 3) {
-			CHECK(!compare_hopeless(c));
+			CHECK(!compare_hopeless(c, &goals));
 			tell_failure(c, i, n++ ? OUTCOME_START_FAILED : OUTCOME_OOM);
 		}
 	}
-	CHECK(compare_hopeless(c));
+	CHECK(compare_hopeless(c, &goals));
 	WinnerReport r = {0};
 	CHECK_OK(compare_judge(c, &goals, &r));
+	CHECK_INT(r.verdict, WINNER_INVALID);
+	winner_report_done(&r);
+}
+
+TEST(a_candidate_that_broke_a_constraint_twice_is_hopeless_too)
+{
+	Constraint constraints[] = {
+	    {.name = (char *)(uintptr_t) "llm_latency_ms", .min = (double)NAN, .max = 500}};
+	Goals strict = goals;
+	strict.constraints = (ConfList){constraints, 1};
+	_cleanup_(space_freep) Space *s = space_of(two_params, NULL);
+	_cleanup_(compare_freep) Compare *c = NULL;
+	CompareSpec spec = spec_of(s, (Point){{2, 2, 0}}, (Point){{3, 0, 0}});
+	CHECK_OK(compare_new(&spec, &c, NULL));
+	for (size_t i = 0; i < compare_steps(c); i++) {
+		CompareStep step = compare_step(c, i);
+		bool breaks = step.arm == 1 && (step.block == 1 || step.block == 4);
+		/* The baseline may break what it likes: it is what production has. */
+		CHECK_INT(compare_hopeless(c, &strict), false);
+		tell_value(c, i, step.arm == 0 || breaks ? 600 : 300);
+		if (step.arm == 1 && step.block == 4)
+			break;
+	}
+	CHECK(compare_hopeless(c, &strict));
+	CHECK(!compare_hopeless(c, &goals));
+	WinnerReport r = {0};
+	CHECK_OK(compare_judge(c, &strict, &r));
 	CHECK_INT(r.verdict, WINNER_INVALID);
 	winner_report_done(&r);
 }
