@@ -258,6 +258,25 @@ void js_canonical(const json_t *v, Str *out)
 
 /* --- Building and reading members ------------------------------------------------------------ */
 
+/* What jansson could not add to its copy is missing there; equality finds that without memory. */
+static json_t *if_whole(json_t *copy, const json_t *v)
+{
+	if (!copy || json_equal(copy, v))
+		return copy;
+	json_decref(copy);
+	return NULL;
+}
+
+json_t *js_copy(const json_t *v)
+{
+	return if_whole(json_copy((json_t *)(uintptr_t)v), v);
+}
+
+json_t *js_deep_copy(const json_t *v)
+{
+	return if_whole(json_deep_copy(v), v);
+}
+
 void js_set(json_t *o, const char *key, json_t *value, bool *failed)
 {
 	if (!o) {

@@ -29,6 +29,10 @@ void js_double(double v, char *ret);
 /* Builders with a sticky failure, like Str: `o` may be NULL (then nothing happens), the value is
  * always consumed, and a NULL value or a failed set is remembered in *failed. */
 void js_set(json_t *o, const char *key, json_t *value, bool *failed);
+/* A copy, of the top level alone or of everything; NULL when out of memory. (jansson's own lose
+ * members silently then.) */
+json_t *js_copy(const json_t *v);
+json_t *js_deep_copy(const json_t *v);
 /* A real that is finite, else JSON null: a missing number is missing. */
 json_t *js_number(double v);
 /* A string of any bytes: what is not UTF-8 is replaced by U+FFFD. */

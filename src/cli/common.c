@@ -295,7 +295,7 @@ int cli_candidate(const Experiment *x, int argc, char **argv, json_t **ret)
 	int r = cli_params(argc, argv, &given);
 	if (r)
 		return r;
-	params = x->baseline ? json_deep_copy(x->baseline) : json_object();
+	params = x->baseline ? js_deep_copy(x->baseline) : json_object();
 	if (!params || json_object_update(params, given) < 0)
 		return cli_oom();
 	if (point_from_json(x->space, params, &p, &err) < 0)

@@ -50,7 +50,7 @@ static int list_one(void *userdata, const Record *r, const json_t *body)
 		return 0;
 	w->shown++;
 	if (w->array)
-		return json_array_append_new(w->array, json_deep_copy(body)) < 0 ? -ENOMEM : 0;
+		return json_array_append_new(w->array, js_deep_copy(body)) < 0 ? -ENOMEM : 0;
 	add_row(w->table, r, body);
 	return 0;
 }

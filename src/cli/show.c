@@ -123,7 +123,7 @@ int record_print(const Record *r, const json_t *body, bool json)
 	Err err = ERR_INIT;
 	char at[32];
 	if (json)
-		return cli_print_json(json_deep_copy(body));
+		return cli_print_json(js_deep_copy(body));
 	if (promotion_yaml(body, &text, &err) < 0)
 		return cli_fail(EXIT_FAILED, &err);
 	time_rfc3339(r->at_us, at);

@@ -36,8 +36,7 @@ static json_t *shim_orders(const EvaluatorSpec *spec, const char *path)
 	js_set(o, "path", js_text(path), &failed);
 	js_set(o, "class", spec->class_name ? js_text(spec->class_name) : json_null(), &failed);
 	js_set(o, "init_kwargs",
-	       json_is_object(spec->init_kwargs) ? json_deep_copy(spec->init_kwargs)
-						 : json_object(),
+	       json_is_object(spec->init_kwargs) ? js_deep_copy(spec->init_kwargs) : json_object(),
 	       &failed);
 	if (failed) {
 		json_decref(o);

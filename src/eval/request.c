@@ -98,7 +98,7 @@ int eval_request_text(const EvalRequest *rq, Stage stage, const json_t *extra, S
 	js_set(o, "schema", json_string("dream.eval-request/v1"), &failed);
 	js_set(o, "experiment", js_text(rq->experiment ? rq->experiment : ""), &failed);
 	js_set(o, "spica_id", js_text(rq->spica_id ? rq->spica_id : ""), &failed);
-	js_set(o, "params", json_deep_copy(rq->params), &failed);
+	js_set(o, "params", js_deep_copy(rq->params), &failed);
 	js_set(o, "services", services_json(rq, &failed), &failed);
 	js_set(o, "workload", workload_json(rq->workload, &failed), &failed);
 	js_set(o, "all_services", json_boolean(rq->all_services), &failed);
@@ -110,7 +110,7 @@ int eval_request_text(const EvalRequest *rq, Stage stage, const json_t *extra, S
 	       &failed);
 	js_set(o, "gpu", gpu_json(rq), &failed);
 	if (extra)
-		js_set(o, "evaluator", json_deep_copy(extra), &failed);
+		js_set(o, "evaluator", js_deep_copy(extra), &failed);
 	if (!o || failed)
 		return err_oom(err);
 	js_canonical(o, out);

@@ -140,7 +140,7 @@ static json_t *evidence_of(Rewrite *w, const json_t *result)
 {
 	const json_t *given = json_object_get(result, "evidence");
 	const json_t *fitness = json_object_get(result, "fitness");
-	json_t *e = json_is_object(given) ? json_copy(iterable(given)) : json_object();
+	json_t *e = json_is_object(given) ? js_copy(given) : json_object();
 
 	if (json_is_number(fitness))
 		js_set(e, "reported_fitness", json_incref(iterable(fitness)), &w->failed);

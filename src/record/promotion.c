@@ -52,7 +52,7 @@ int promotion_sign(const json_t *body, const SignKey *key, json_t **ret, Err *er
 	int r = check_schema(body, err);
 	if (r < 0)
 		return err_wrap(err, r, "cannot sign a promotion");
-	json_auto_t *signed_body = json_copy((json_t *)(uintptr_t)body);
+	json_auto_t *signed_body = js_copy(body);
 	if (!signed_body)
 		return err_oom(err);
 	json_object_del(signed_body, "signature");
@@ -78,7 +78,7 @@ int promotion_verify(const json_t *promotion, const char *pinned_key_hex, Err *e
 	if (!json_is_object(signature))
 		return err_set(err, -EBADMSG, "the promotion is not signed");
 
-	json_auto_t *body = json_copy((json_t *)(uintptr_t)promotion);
+	json_auto_t *body = js_copy(promotion);
 	if (!body)
 		return err_oom(err);
 	json_object_del(body, "signature");
@@ -109,7 +109,7 @@ int promotion_yaml(const json_t *promotion, char **ret, Err *err)
 	static const char *const first[] = {"schema",	  "id",	     "experiment", "state",
 					    "created_at", "summary", "changes",	   "winner",
 					    "baseline",	  NULL};
-	json_auto_t *rest = json_copy((json_t *)(uintptr_t)promotion);
+	json_auto_t *rest = js_copy(promotion);
 	if (!rest)
 		return err_oom(err);
 	json_t *signature = json_object_get(rest, "signature");

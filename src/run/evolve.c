@@ -185,7 +185,7 @@ int evolve_measured(Turn *t, const Measurement *m, bool is_void, Err *err)
  * and a record is for ever. */
 static json_t *source_to_keep(const Experiment *x)
 {
-	json_t *source = x->source ? json_deep_copy(x->source) : json_object();
+	json_t *source = x->source ? js_deep_copy(x->source) : json_object();
 	json_t *evaluator = json_object_get(source, "evaluator");
 	json_t *env = json_object_get(evaluator, "env"), *names = json_object(), *value;
 	const char *name;

@@ -22,7 +22,7 @@ static const char *const meaning[] = {
 int identity_of(const Experiment *x, const char *strategy, unsigned strategy_version, uint64_t seed,
 		bool all_services, Identity *ret)
 {
-	json_auto_t *whole = x->source ? json_copy(x->source) : json_object();
+	json_auto_t *whole = x->source ? js_copy(x->source) : json_object();
 	json_auto_t *context = json_object();
 	bool failed = !whole || !context;
 	if (failed)
@@ -59,7 +59,7 @@ static int keep_newest(void *userdata, const Record *r, const json_t *body)
 	Newest *n = userdata;
 	if (strcmp(js_str(body, "experiment", ""), n->experiment) != 0)
 		return 0;
-	n->body = json_deep_copy(body);
+	n->body = js_deep_copy(body);
 	return n->body ? 1 : -ENOMEM;
 }
 

@@ -105,7 +105,7 @@ bool service_is_tuned(const ServiceSpec *s)
 
 json_t *service_settings(const ServiceSpec *s, const json_t *params)
 {
-	json_t *ret = json_is_object(s->settings) ? json_deep_copy(s->settings) : json_object();
+	json_t *ret = json_is_object(s->settings) ? js_deep_copy(s->settings) : json_object();
 	bool failed = !ret;
 	const char *param;
 	json_t *setting;
@@ -113,7 +113,7 @@ json_t *service_settings(const ServiceSpec *s, const json_t *params)
 		const json_t *value = json_object_get(params, param);
 		/* Absent: the parameter does not apply to this candidate; a fixed setting stays. */
 		if (value && json_is_string(setting))
-			js_set(ret, json_string_value(setting), json_deep_copy(value), &failed);
+			js_set(ret, json_string_value(setting), js_deep_copy(value), &failed);
 	}
 	if (failed) {
 		json_decref(ret);

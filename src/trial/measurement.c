@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/json.h"
 #include "base/str.h"
 #include "trial/trial.h"
 
@@ -108,7 +109,7 @@ int measurement_copy(const Measurement *from, Measurement *ret)
 		memcpy(m.metrics, from->metrics, from->n_metrics * sizeof(*m.metrics));
 		m.n_metrics = from->n_metrics;
 	}
-	if (from->evidence && !(m.evidence = json_deep_copy(from->evidence)))
+	if (from->evidence && !(m.evidence = js_deep_copy(from->evidence)))
 		goto oom;
 	*ret = m;
 	return 0;

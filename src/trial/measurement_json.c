@@ -235,7 +235,7 @@ static int read_evidence(Measurement *m, const json_t *v, Err *err)
 		return bad(err, "evidence", "an object");
 	if (!small_enough(v, 0, &nodes, &bytes))
 		return bad(err, "evidence", "small enough (1 MiB, 20000 values, 32 levels)");
-	m->evidence = json_deep_copy(v);
+	m->evidence = js_deep_copy(v);
 	return m->evidence ? 0 : err_oom(err);
 }
 
