@@ -1,5 +1,6 @@
 #include "base/json.h"
 
+#include <errno.h>
 #include <math.h>
 #include <string.h>
 
@@ -37,8 +38,11 @@ int js_parse(const char *text, size_t len, size_t max_len, json_t **ret, Err *er
 			       JS_DEPTH_MAX);
 
 	json_error_t why;
+	errno = 0;
 	json_t *v = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &why);
-	if (!v && json_error_code(&why) == json_error_out_of_memory)
+	/* Where it wants memory it may speak of a token that is not valid; malloc() says the truth.
+	 */
+	if (!v && (json_error_code(&why) == json_error_out_of_memory || errno == ENOMEM))
 		return err_oom(err);
 	if (!v)
 		return err_set(err, -EBADMSG, "not JSON at line %d, column %d: %s", why.line,
