@@ -2,6 +2,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/str.h"
 #include "store/internal.h"
@@ -44,6 +45,12 @@ static int translate(Store *s, int rc, int left_behind, const char **ret_why)
 		return -EROFS;
 	case SQLITE_CANTOPEN: {
 		int e = s->db ? sqlite3_system_errno(s->db) : 0;
+		/* SQLite tries a second way before it gives up, and then knows only why that
+		 * failed. */
+		if (e == ENOENT && (s->mode == STORE_WRITE || access(s->path, F_OK) == 0)) {
+			*ret_why = "it or a file beside it cannot be opened or made";
+			return -EACCES;
+		}
 		*ret_why = e ? strerror(e) : "it cannot be opened";
 		return e ? -e : -EACCES;
 	}

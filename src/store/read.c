@@ -39,10 +39,13 @@ int record_from_row(Stmt *st, Record *ret)
 		if (sqlite3_column_type(st, i) != types[i])
 			return 0;
 	/* Text with a NUL in it would be cut short where the hash saw all of it. */
-	for (int i = 2; i < 5; i++)
-		if (strlen((const char *)sqlite3_column_text(st, i)) !=
-		    (size_t)sqlite3_column_bytes(st, i))
+	for (int i = 2; i < 5; i++) {
+		const char *text = (const char *)sqlite3_column_text(st, i);
+		if (!text)
+			return -ENOMEM;
+		if (strlen(text) != (size_t)sqlite3_column_bytes(st, i))
 			return 0;
+	}
 	if (sqlite3_column_bytes(st, 5) != HASH_SIZE)
 		return 0;
 	_cleanup_(record_done) Record r = {.seq = sqlite3_column_int64(st, 0),
@@ -105,13 +108,20 @@ int store_records(Store *s, const char *kind, bool newest, int64_t limit, StoreR
 
 /* --- Trials ---------------------------------------------------------------------------------- */
 
+/* A text that is NULL may be one that SQLite had no memory for. */
+static bool lacks_memory(Store *s)
+{
+	return sqlite3_errcode(s->db) == SQLITE_NOMEM;
+}
+
 /* From columns seq, at_us, body. */
 static int trial_from_row(Store *s, Stmt *st, StoreTrial *ret, Err *err)
 {
 	const char *body = (const char *)sqlite3_column_text(st, 2);
 	Err why = ERR_INIT;
 	int r = body ? store_trial_from_body(body, (size_t)sqlite3_column_bytes(st, 2), ret, &why)
-		     : err_set(&why, -EBADMSG, "it has no body");
+		: lacks_memory(s) ? -ENOMEM
+				  : err_set(&why, -EBADMSG, "it has no body");
 	if (r == -ENOMEM)
 		return err_oom(err);
 	if (r < 0)
@@ -193,6 +203,8 @@ int store_told(Store *s, const char *experiment, StoreToldFn *fn, void *userdata
 			       .fitness = sqlite3_column_double(st, 7),
 			       .fitness_se = sqlite3_column_double(st, 8)};
 		const char *outcome = (const char *)sqlite3_column_text(st, 6);
+		if ((!t.params || !outcome) && lacks_memory(s))
+			return err_oom(err);
 		if (!t.params || !outcome || !outcome_from_name(outcome, &t.outcome))
 			return err_set(err, -EBADMSG, "trial %lld of %s is damaged",
 				       (long long)t.seq, s->path);
