@@ -18,6 +18,13 @@ FAULTS = os.environ.get("FAULTS", "12")
 SEED = int(os.environ.get("SEED", "1"))
 SANITIZED = bool(os.environ.get("SANITIZED"))
 TWIN = example("rtx3060.yaml")
+WHY = {
+    errno.ENOSPC: ("the disk is full", "no space left on device"),
+    errno.EIO: ("input/output error",),
+    errno.EMFILE: ("too many open files", "it or a file beside it cannot be opened"),
+    errno.EAGAIN: ("resource temporarily unavailable",),
+    errno.ENOMEM: ("out of memory", "cannot allocate memory"),
+}
 PROBE = """
 version: 1
 experiments:
@@ -66,7 +73,7 @@ class Failing:
                 return f"ends with {done}"
             if done.code == 1 and (not done.err.strip() or done.err.count("\n") > 3):
                 return f"is not one clear sentence: {done}"
-            if done.code == 1 and done.err.rstrip().endswith((":", "Success", "Error 0", "(null)")):
+            if done.code == 1 and not any(words in done.err.lower() for words in WHY[self.code]):
                 return f"does not say why: {done}"
             if self.args[0] != "run":
                 same = done.code or self.outcome(box, done) == whole
