@@ -1,10 +1,14 @@
 /* A library to preload: makes the k-th call of one kind fail, so that a test can walk through every
  * k.
  *
- * INJECT=KIND:K:ERRNO  KIND is write, sync, open, fd, fork or malloc; K counts from 1, 0 only
- * counts INJECT_UNDER=DIR     write, sync: only of files below it INJECT_BIG=N         malloc: only
- * requests of N bytes and more (4096: what grows with the input) INJECT_COUNT=FILE    at exit the
- * number of calls of that kind is written there
+ * INJECT=KIND:K:ERRNO: KIND is write, sync, open, fd, fork or malloc; K counts from 1, 0 only
+ * counts.
+ *
+ * INJECT_UNDER=DIR: write, sync: only of files below it.
+ *
+ * INJECT_BIG=N: malloc: only requests of N bytes and more (4096: what grows with the input).
+ *
+ * INJECT_COUNT=FILE: at exit the number of calls of that kind is written there.
  *
  * Only the process that is started with it, and its forks, are meant: the variables are removed, so
  * that the programs that it executes run undisturbed. What the loader and the C library do before
