@@ -11,6 +11,7 @@
 #include "base/cleanup.h"
 #include "base/diag.h"
 #include "base/err.h"
+#include "base/hash.h"
 #include "conf/conf.h"
 #include "gpu/lease.h"
 #include "loadgen/workload.h"
@@ -42,6 +43,11 @@ int evaluator_new(const EvaluatorSpec *spec, const char *base_dir, const ConfNod
 		  DiagLevel missing, Evaluator **ret, Diags *d, Err *err) _must_check_;
 Evaluator *evaluator_free(Evaluator *e); /* accepts NULL, returns NULL */
 DEFINE_CLEANUP(Evaluator *, evaluator_free)
+
+/* The SHA-256 in hex of the file that decides what is measured (the box, the Python file); "" where
+ * a program does. */
+int evaluator_content(const EvaluatorSpec *spec, const char *base_dir, char ret[HASH_HEX_SIZE],
+		      Err *err) _must_check_;
 
 const char *evaluator_kind(const Evaluator *e);
 /* The UUID of the GPU it measures on when it knows (the twin's box), else NULL. */

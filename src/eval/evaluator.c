@@ -2,6 +2,7 @@
 #include <ctype.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "base/proc.h"
 #include "eval/internal.h"
 
@@ -206,6 +207,30 @@ Evaluator *evaluator_free(Evaluator *e)
 		e->kind->done(e);
 	free(e);
 	return NULL;
+}
+
+int evaluator_content(const EvaluatorSpec *spec, const char *base_dir, char ret[HASH_HEX_SIZE],
+		      Err *err)
+{
+	const char *kind = kind_of(spec), *name = NULL;
+	_cleanup_free_ char *text = NULL, *path = NULL;
+	size_t len = 0;
+	*ret = '\0';
+	if (kind && strcmp(kind, "twin") == 0)
+		name = spec->box;
+	else if (kind && strcmp(kind, "python") == 0)
+		name = spec->path;
+	if (!name)
+		return 0;
+	path = path_join(base_dir, name);
+	if (!path)
+		return err_oom(err);
+	int r = file_read(path, CONF_FILE_MAX, &text, &len, err);
+	if (r < 0)
+		return r;
+	Hash h = hash_of(text, len);
+	hash_hex(&h, ret);
+	return 0;
 }
 
 const char *evaluator_kind(const Evaluator *e)

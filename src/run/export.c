@@ -158,13 +158,30 @@ static void stamp_of(const char *rfc3339, char ret[16])
 	ret[n] = '\0';
 }
 
-static int write_promotion(Turn *t, const char *prefix, const char *stamp, const char *yaml,
-			   Err *err)
+/* Another promotion of the same second keeps its file; this one's gets the digits of its id. The
+ * same promotion, written again after a crash, is written over itself. */
+static int promotion_name(const Turn *t, const char *prefix, const char *stamp, const char *yaml,
+			  const char *id, char **ret, Err *err)
 {
-	_cleanup_free_ char *name = str_fmt("%s_%s.yaml", prefix, stamp);
-	if (!name)
+	_cleanup_free_ char *name = str_fmt("%s_%s.yaml", prefix, stamp), *there = NULL;
+	_cleanup_free_ char *dir = path_join(t->r->plan->run.artifact_root, "promotions");
+	_cleanup_free_ char *path = dir && name ? path_join(dir, name) : NULL;
+	size_t len = strlen(id), there_len = 0;
+	if (!path)
 		return err_oom(err);
-	return write_artifact(t, "promotions", name, yaml, strlen(yaml), err);
+	bool other = file_read(path, RECORD_BODY_MAX, &there, &there_len, NULL) == 0 &&
+		     strcmp(there, yaml) != 0;
+	*ret = other ? str_fmt("%s_%s_%s.yaml", prefix, stamp, id + (len > 8 ? len - 8 : 0))
+		     : TAKE_PTR(name);
+	return *ret ? 0 : err_oom(err);
+}
+
+static int write_promotion(Turn *t, const char *prefix, const char *stamp, const char *yaml,
+			   const char *id, Err *err)
+{
+	_cleanup_free_ char *name = NULL;
+	int r = promotion_name(t, prefix, stamp, yaml, id, &name, err);
+	return r < 0 ? r : write_artifact(t, "promotions", name, yaml, strlen(yaml), err);
 }
 
 int export_promotion(Turn *t, const json_t *promotion, Err *err)
@@ -174,11 +191,12 @@ int export_promotion(Turn *t, const json_t *promotion, Err *err)
 	if (r < 0)
 		return r;
 	char stamp[16];
+	const char *id = js_str(promotion, "id", "");
 	stamp_of(js_str(promotion, "created_at", ""), stamp);
-	r = write_promotion(t, t->x->name, stamp, yaml, err);
+	r = write_promotion(t, t->x->name, stamp, yaml, id, err);
 	/* The first version's orchestrator looks for this name. */
 	if (r >= 0 && strcmp(t->x->name, "spica_gpu_allocation") == 0)
-		r = write_promotion(t, "gpu_allocation", stamp, yaml, err);
+		r = write_promotion(t, "gpu_allocation", stamp, yaml, id, err);
 	return r;
 }
 

@@ -19,8 +19,8 @@ static const char *const meaning[] = {
     "scenario",	 "metrics", "safety",	"search_services", NULL,
 };
 
-int identity_of(const Experiment *x, const char *strategy, unsigned strategy_version, uint64_t seed,
-		bool all_services, Identity *ret)
+int identity_of(const Experiment *x, const char *evaluator, const char *strategy,
+		unsigned strategy_version, uint64_t seed, bool all_services, Identity *ret)
 {
 	json_auto_t *whole = x->source ? js_copy(x->source) : json_object();
 	json_auto_t *context = json_object();
@@ -33,9 +33,11 @@ int identity_of(const Experiment *x, const char *strategy, unsigned strategy_ver
 			js_set(context, meaning[i], json_incref(v), &failed);
 	}
 	js_set(context, "all_services", json_boolean(all_services), &failed);
+	js_set(context, "evaluator_content", js_text(evaluator), &failed);
 	for (size_t i = 0; without_effect[i]; i++)
 		(void)json_object_del(whole, without_effect[i]);
 	js_set(whole, "all_services", json_boolean(all_services), &failed);
+	js_set(whole, "evaluator_content", js_text(evaluator), &failed);
 	js_set(whole, "strategy_in_use", js_text(strategy), &failed);
 	js_set(whole, "strategy_version", json_integer(strategy_version), &failed);
 	js_set(whole, "seed_in_use", json_integer((json_int_t)seed), &failed);

@@ -48,8 +48,9 @@ typedef struct Identity {
 } Identity;
 
 /* Both from the experiment as written and what the command line changed. -ENOMEM. */
-int identity_of(const Experiment *x, const char *strategy, unsigned strategy_version, uint64_t seed,
-		bool all_services, Identity *ret) _must_check_;
+int identity_of(const Experiment *x, const char *evaluator, const char *strategy,
+		unsigned strategy_version, uint64_t seed, bool all_services,
+		Identity *ret) _must_check_;
 /* Whether an earlier evolution's result says something about the candidate today. An evaluator that
  * gave no believable result may have been mended since, and a deadline may have been moved. */
 bool told_teaches(Outcome outcome, bool alike);

@@ -368,6 +368,17 @@ static int choose_gpu(Turn *t, Err *err)
 	return t->gpu ? 0 : err_oom(err);
 }
 
+static int identify(Turn *t, Err *err)
+{
+	char content[HASH_HEX_SIZE];
+	int r = evaluator_content(&t->x->evaluator, t->r->plan->dir, content, err);
+	if (r < 0)
+		return r;
+	r = identity_of(t->x, content, t->strategy, t->strategy_version, t->r->seed,
+			t->all_services, &t->id);
+	return r < 0 ? err_oom(err) : 0;
+}
+
 int turn_new(Runner *r, const Experiment *x, Turn **ret, Err *err)
 {
 	Turn *t = calloc(1, sizeof(*t));
@@ -386,9 +397,8 @@ int turn_new(Runner *r, const Experiment *x, Turn **ret, Err *err)
 		e = choose_strategy(t, err);
 	if (e >= 0)
 		e = choose_gpu(t, err);
-	if (e >= 0 &&
-	    identity_of(x, t->strategy, t->strategy_version, r->seed, t->all_services, &t->id) < 0)
-		e = err_oom(err);
+	if (e >= 0)
+		e = identify(t, err);
 	if (e < 0) {
 		(void)turn_free(t);
 		return e;

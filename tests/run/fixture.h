@@ -46,7 +46,7 @@ static Plan *plan_of(const char *more)
 static Identity identity(const Experiment *x)
 {
 	Identity id;
-	CHECK_OK(identity_of(x, "rzero", 1, 7, false, &id));
+	CHECK_OK(identity_of(x, "c0ffee", "rzero", 1, 7, false, &id));
 	return id;
 }
 

@@ -54,14 +54,24 @@ TEST(seed_strategy_and_services_of_the_command_line_count)
 	_cleanup_(config_freep) Plan *p = plan_of("");
 	const Experiment *x = &p->experiments[0];
 	Identity base = identity(x), other;
-	CHECK_OK(identity_of(x, "rzero", 1, 8, false, &other));
+	CHECK_OK(identity_of(x, "c0ffee", "rzero", 1, 8, false, &other));
 	CHECK(strcmp(base.fingerprint, other.fingerprint) != 0);
 	CHECK_STR(other.context, base.context);
-	CHECK_OK(identity_of(x, "grid", 1, 7, false, &other));
+	CHECK_OK(identity_of(x, "c0ffee", "grid", 1, 7, false, &other));
 	CHECK(strcmp(base.fingerprint, other.fingerprint) != 0);
 	CHECK_STR(other.context, base.context);
-	CHECK_OK(identity_of(x, "rzero", 2, 7, false, &other));
+	CHECK_OK(identity_of(x, "c0ffee", "rzero", 2, 7, false, &other));
 	CHECK(strcmp(base.fingerprint, other.fingerprint) != 0);
-	CHECK_OK(identity_of(x, "rzero", 1, 7, true, &other));
+	CHECK_OK(identity_of(x, "c0ffee", "rzero", 1, 7, true, &other));
 	CHECK(strcmp(base.context, other.context) != 0);
+}
+
+TEST(an_edited_evaluator_or_box_makes_old_measurements_mean_something_else)
+{
+	_cleanup_(config_freep) Plan *p = plan_of("");
+	const Experiment *x = &p->experiments[0];
+	Identity base = identity(x), other;
+	CHECK_OK(identity_of(x, "decaf", "rzero", 1, 7, false, &other));
+	CHECK(strcmp(base.context, other.context) != 0);
+	CHECK(strcmp(base.fingerprint, other.fingerprint) != 0);
 }

@@ -378,6 +378,23 @@ def a_list_of_trials_that_differs_from_the_records_is_found_and_made_again():
         box.verify()
 
 
+def an_edited_box_is_measured_anew():
+    with Box(SMALL) as box:
+        mine = os.path.join(box.dir, "box.yaml")
+        with open(os.path.join(ROOT, "boxes/rtx3060.yaml")) as f:
+            text = f.read()
+        with open(mine, "w") as f:
+            f.write(text)
+        with open(box.config, "w") as f:
+            f.write(SMALL.replace(os.path.join(ROOT, "boxes/rtx3060.yaml"), mine))
+        assert box.run().code == 0
+        with open(mine, "a") as f:
+            f.write("# another day, another card\n")
+        box.run()
+        searched = [t for t in box.trials() if t[1] == "search"]
+        assert {t[2] for t in searched} == {1, 2} and len(searched) == 18, searched
+
+
 def a_dry_run_touches_nothing():
     with Box(SMALL) as box:
         done = box.run("--dry-run")
