@@ -95,7 +95,8 @@ int cli_store_path(const Plan *plan, char **ret);
 /* Opens the store that a plan names. STORE_READ of a store that does not exist yet gives *ret NULL.
  * 0, or the exit code to return. */
 int cli_store(const Plan *plan, StoreMode mode, Store **ret);
-int cli_open_store(const char *path, StoreMode mode, Store **ret); /* the same, by path */
+/* The same by a path that somebody gave: one that is not there is a mistake. */
+int cli_open_store(const char *path, StoreMode mode, Store **ret);
 /* The signing key of a plan, made on first use. 0, or the exit code to return. */
 int cli_key(const Plan *plan, SignKey **ret);
 /* Says that the store is empty; returns exit_code. */

@@ -158,12 +158,17 @@ int cli_store_path(const Plan *plan, char **ret)
 	return *ret ? 0 : cli_oom();
 }
 
+static bool is_absent(const char *path)
+{
+	return access(path, F_OK) != 0 && errno == ENOENT;
+}
+
 int cli_open_store(const char *path, StoreMode mode, Store **ret)
 {
 	Err err = ERR_INIT;
 	*ret = NULL;
-	if (mode == STORE_READ && access(path, F_OK) != 0 && errno == ENOENT)
-		return 0;
+	if (mode == STORE_READ && is_absent(path))
+		return cli_failf(EXIT_FAILED, "there is no store '%s'", path);
 	if (mode == STORE_WRITE) {
 		_cleanup_free_ char *dir = path_dir(path);
 		if (!dir)
@@ -178,7 +183,10 @@ int cli_open_store(const char *path, StoreMode mode, Store **ret)
 int cli_store(const Plan *plan, StoreMode mode, Store **ret)
 {
 	_cleanup_free_ char *path = NULL;
+	*ret = NULL;
 	int r = cli_store_path(plan, &path);
+	if (r == 0 && mode == STORE_READ && is_absent(path))
+		return 0;
 	return r ? r : cli_open_store(path, mode, ret);
 }
 

@@ -87,6 +87,12 @@ static int parse_head(const char *text, int64_t *ret_seq, Hash *ret)
 			 "--head takes SEQ:HASH as 'dream lineage head' prints it, not '%s'", text);
 }
 
+static int print_sound(const char *what, const char *why)
+{
+	_cleanup_free_ char *line = str_fmt("%s: %s\n", what, why);
+	return cli_print(line);
+}
+
 /* The verdict on `what`, with the sentence that explains it. */
 static int verdict(const Context *c, const char *what, bool is_sound, const char *why)
 {
@@ -95,7 +101,7 @@ static int verdict(const Context *c, const char *what, bool is_sound, const char
 		r = cli_print_json(json_pack("{s:s,s:s,s:b,s:s}", "schema", "dream.verify/v1",
 					     "what", what, "sound", is_sound, "reason", why));
 	else if (is_sound)
-		printf("%s: %s\n", what, why);
+		r = print_sound(what, why);
 	else
 		(void)cli_failf(EXIT_FAILED, "%s: %s", what, why);
 	return is_sound ? r : EXIT_FAILED;

@@ -167,12 +167,12 @@ static int add_point(void *userdata, const Point *p, const Fit *fit)
 static int begin_table(Prediction *w, TableColumn *columns)
 {
 	static const TableColumn rest[] = {
-	    {"verdict", ALIGN_LEFT, false},    {"KV cache", ALIGN_RIGHT, false},
-	    {"KV tokens", ALIGN_RIGHT, false}, {"at full length", ALIGN_RIGHT, false},
-	    {"used", ALIGN_RIGHT, false},      {"why", ALIGN_LEFT, false}};
+	    {"verdict", ALIGN_LEFT, COLUMN_KEEP},    {"KV cache", ALIGN_RIGHT, COLUMN_KEEP},
+	    {"KV tokens", ALIGN_RIGHT, COLUMN_DROP}, {"at full length", ALIGN_RIGHT, COLUMN_KEEP},
+	    {"used", ALIGN_RIGHT, COLUMN_DROP},	     {"why", ALIGN_LEFT, COLUMN_KEEP}};
 	size_t n = space_dims(w->x->space);
 	for (size_t d = 0; d < n; d++)
-		columns[d] = (TableColumn){space_name(w->x->space, d), ALIGN_LEFT, false};
+		columns[d] = (TableColumn){space_name(w->x->space, d), ALIGN_LEFT, COLUMN_CUT};
 	memcpy(columns + n, rest, sizeof(rest));
 	return table_new(columns, n + sizeof(rest) / sizeof(*rest), &w->table);
 }

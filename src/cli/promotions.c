@@ -57,11 +57,11 @@ static int list_one(void *userdata, const Record *r, const json_t *body)
 
 static int list(Walk *w, Store *store)
 {
-	static const TableColumn columns[] = {{"promotion", ALIGN_LEFT, false},
-					      {"at", ALIGN_LEFT, false},
-					      {"experiment", ALIGN_LEFT, false},
-					      {"state", ALIGN_LEFT, false},
-					      {"changes", ALIGN_LEFT, false}};
+	static const TableColumn columns[] = {{"promotion", ALIGN_LEFT, COLUMN_KEEP},
+					      {"at", ALIGN_LEFT, COLUMN_DROP},
+					      {"experiment", ALIGN_LEFT, COLUMN_DROP},
+					      {"state", ALIGN_LEFT, COLUMN_KEEP},
+					      {"changes", ALIGN_LEFT, COLUMN_CUT}};
 	_cleanup_(table_freep) Table *table = NULL;
 	json_auto_t *array = json_array();
 	Err err = ERR_INIT;

@@ -200,10 +200,10 @@ static void add_comparison(Table *table, const char *name, const Interval *basel
 static void print_comparison(const WinnerReport *r)
 {
 	static const TableColumn columns[] = {
-	    {"metric", ALIGN_LEFT, false},
-	    {"baseline", ALIGN_RIGHT, false},
-	    {"candidate", ALIGN_RIGHT, false},
-	    {"change [interval]", ALIGN_RIGHT, false},
+	    {"metric", ALIGN_LEFT, COLUMN_KEEP},
+	    {"baseline", ALIGN_RIGHT, COLUMN_KEEP},
+	    {"candidate", ALIGN_RIGHT, COLUMN_KEEP},
+	    {"change [interval]", ALIGN_RIGHT, COLUMN_KEEP},
 	};
 	_cleanup_(table_freep) Table *table = NULL;
 	_cleanup_(str_done) Str out = STR_INIT;

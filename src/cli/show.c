@@ -13,10 +13,10 @@ typedef struct Options {
 
 void metrics_text(const Measurement *measured, Str *out)
 {
-	static const TableColumn columns[] = {{"metric", ALIGN_LEFT, false},
-					      {"value", ALIGN_RIGHT, false},
-					      {"95 % interval", ALIGN_RIGHT, false},
-					      {"samples", ALIGN_RIGHT, false}};
+	static const TableColumn columns[] = {{"metric", ALIGN_LEFT, COLUMN_KEEP},
+					      {"value", ALIGN_RIGHT, COLUMN_KEEP},
+					      {"95 % interval", ALIGN_RIGHT, COLUMN_KEEP},
+					      {"samples", ALIGN_RIGHT, COLUMN_KEEP}};
 	_cleanup_(table_freep) Table *table = NULL;
 	char value[32], lo[32], hi[32];
 	if (measured->n_metrics == 0)

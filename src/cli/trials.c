@@ -52,23 +52,24 @@ static const Objective *objective(const Listing *l, size_t i)
 static int begin_table(Listing *l, TableColumn *columns)
 {
 	size_t n = 0;
-	columns[n++] = (TableColumn){"trial", ALIGN_RIGHT, false};
+	columns[n++] = (TableColumn){"trial", ALIGN_RIGHT, COLUMN_KEEP};
 	if (l->many)
-		columns[n++] = (TableColumn){"experiment", ALIGN_LEFT, false};
-	columns[n++] = (TableColumn){"gen", ALIGN_RIGHT, false};
-	columns[n++] = (TableColumn){"origin", ALIGN_LEFT, false};
+		columns[n++] = (TableColumn){"experiment", ALIGN_LEFT, COLUMN_KEEP};
+	columns[n++] = (TableColumn){"gen", ALIGN_RIGHT, COLUMN_DROP};
+	columns[n++] = (TableColumn){"origin", ALIGN_LEFT, COLUMN_CUT};
 	if (l->wide)
-		columns[n++] = (TableColumn){"candidate", ALIGN_LEFT, false};
+		columns[n++] = (TableColumn){"candidate", ALIGN_LEFT, COLUMN_KEEP};
 	for (size_t d = 0; d < n_params(l); d++)
-		columns[n++] = (TableColumn){space_name(l->experiment->space, d), ALIGN_LEFT, true};
+		columns[n++] =
+		    (TableColumn){space_name(l->experiment->space, d), ALIGN_LEFT, COLUMN_CUT};
 	if (n_params(l) == 0)
-		columns[n++] = (TableColumn){"parameters", ALIGN_LEFT, true};
+		columns[n++] = (TableColumn){"parameters", ALIGN_LEFT, COLUMN_CUT};
 	if (l->wide)
-		columns[n++] = (TableColumn){"workload", ALIGN_LEFT, false};
-	columns[n++] = (TableColumn){"outcome", ALIGN_LEFT, false};
-	columns[n++] = (TableColumn){"fitness", ALIGN_RIGHT, false};
+		columns[n++] = (TableColumn){"workload", ALIGN_LEFT, COLUMN_KEEP};
+	columns[n++] = (TableColumn){"outcome", ALIGN_LEFT, COLUMN_KEEP};
+	columns[n++] = (TableColumn){"fitness", ALIGN_RIGHT, COLUMN_KEEP};
 	for (size_t i = 0; i < n_objectives(l); i++)
-		columns[n++] = (TableColumn){objective(l, i)->name, ALIGN_RIGHT, false};
+		columns[n++] = (TableColumn){objective(l, i)->name, ALIGN_RIGHT, COLUMN_KEEP};
 	return table_new(columns, n, &l->table);
 }
 
@@ -112,7 +113,7 @@ static void add_row(Listing *l, const StoreTrial *t)
 	if (l->wide)
 		table_cell(l->table, "%s", t->workload && *t->workload ? t->workload : "-");
 	table_cell(l->table, "%s%s%s%s", outcome_name(t->m.outcome), *t->m.cause ? ": " : "",
-		   t->m.cause, ok && !t->feasible ? ", but breaks a constraint" : "");
+		   t->m.cause, ok && !t->feasible ? "; breaks a constraint" : "");
 	if (ok)
 		table_cell(l->table, "%.4f", t->fitness);
 	else

@@ -131,11 +131,11 @@ static void series_row(Table *t, const Series *s)
 static int print_text(const Sample *s, const Box *box)
 {
 	static const TableColumn columns[] = {
-	    {"metric", ALIGN_LEFT, false},  {"n", ALIGN_RIGHT, false},
-	    {"mean", ALIGN_RIGHT, false},   {"deviation", ALIGN_RIGHT, false},
-	    {"least", ALIGN_RIGHT, false},  {"5 %", ALIGN_RIGHT, false},
-	    {"median", ALIGN_RIGHT, false}, {"95 %", ALIGN_RIGHT, false},
-	    {"most", ALIGN_RIGHT, false}};
+	    {"metric", ALIGN_LEFT, COLUMN_KEEP},  {"n", ALIGN_RIGHT, COLUMN_DROP},
+	    {"mean", ALIGN_RIGHT, COLUMN_DROP},	  {"deviation", ALIGN_RIGHT, COLUMN_KEEP},
+	    {"least", ALIGN_RIGHT, COLUMN_DROP},  {"5 %", ALIGN_RIGHT, COLUMN_KEEP},
+	    {"median", ALIGN_RIGHT, COLUMN_KEEP}, {"95 %", ALIGN_RIGHT, COLUMN_KEEP},
+	    {"most", ALIGN_RIGHT, COLUMN_DROP}};
 	_cleanup_(table_freep) Table *table = NULL;
 	_cleanup_(str_done) Str out = STR_INIT;
 	Err err = ERR_INIT;

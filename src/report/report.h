@@ -17,10 +17,18 @@ typedef enum Align {
 	ALIGN_RIGHT,
 } Align;
 
+/* What happens to a column when the table is wider than asked: first the rightmost COLUMN_DROP
+ * columns are left out, then COLUMN_CUT ones lose their ends to an ellipsis. */
+typedef enum ColumnFit {
+	COLUMN_KEEP,
+	COLUMN_CUT,
+	COLUMN_DROP,
+} ColumnFit;
+
 typedef struct TableColumn {
 	const char *title;
 	Align align;
-	bool shrink; /* cut with an ellipsis when the table is wider than asked */
+	ColumnFit fit;
 } TableColumn;
 
 typedef struct Table Table;

@@ -153,12 +153,21 @@ static void natural_widths(const Table *t, size_t *widths)
 	}
 }
 
+/* A column of width 0 is left out. */
 static size_t total_width(const Table *t, const size_t *widths)
 {
-	size_t total = GAP * (t->n_columns - 1);
+	size_t total = 0;
 	for (size_t c = 0; c < t->n_columns; c++)
-		total += widths[c];
+		if (widths[c] > 0)
+			total += widths[c] + (total > 0 ? GAP : 0);
 	return total;
+}
+
+static void drop(const Table *t, size_t *widths, size_t width)
+{
+	for (size_t c = t->n_columns; c-- > 0 && total_width(t, widths) > width;)
+		if (t->columns[c].fit == COLUMN_DROP)
+			widths[c] = 0;
 }
 
 /* Takes from the widest column that may give, until the table fits or none may. */
@@ -167,7 +176,7 @@ static void shrink(const Table *t, size_t *widths, size_t width)
 	while (total_width(t, widths) > width) {
 		size_t widest = t->n_columns;
 		for (size_t c = 0; c < t->n_columns; c++)
-			if (t->columns[c].shrink && widths[c] > SHRINK_MIN &&
+			if (t->columns[c].fit == COLUMN_CUT && widths[c] > SHRINK_MIN &&
 			    (widest == t->n_columns || widths[c] > widths[widest]))
 				widest = c;
 		if (widest == t->n_columns)
@@ -186,6 +195,8 @@ static void print_cell(const Table *t, size_t c, const char *text, size_t width,
 {
 	size_t have = text_width(text);
 	bool last = c + 1 == t->n_columns;
+	if (width == 0)
+		return;
 	if (have > width) {
 		str_addn(out, text, text_bytes(text, width - 1));
 		str_add(out, "…");
@@ -220,8 +231,10 @@ int table_print(const Table *t, size_t width, Str *out, Err *err)
 	if (t->failed || !widths)
 		return err_oom(err);
 	natural_widths(t, widths);
-	if (width > 0)
+	if (width > 0) {
+		drop(t, widths, width);
 		shrink(t, widths, width);
+	}
 
 	for (size_t c = 0; c < t->n_columns; c++)
 		print_cell(t, c, t->columns[c].title, widths[c], out);

@@ -75,12 +75,25 @@ def reading_an_absent_store_says_so():
         assert not (home.path / "state").exists(), "reading made a folder"
 
 
+def a_store_that_was_named_and_is_not_there_is_a_mistake():
+    with Home() as home:
+        for args in [["trials"], ["promotions"], ["show", "1"], ["lineage", "head"], ["lineage", "verify"]]:
+            done = home.dream(*args, "--database", "gone.db")
+            assert done.code == 1 and done.out == "", (args, done)
+            assert "there is no store 'gone.db'" in done.err, (args, done)
+
+
 def a_full_disk_under_standard_output_is_a_failure():
     import subprocess
     from tap import DREAM
     with open("/dev/full", "w") as full:
         p = subprocess.run([DREAM, "--help"], stdout=full, stderr=subprocess.PIPE, text=True)
     assert p.returncode == 1 and "cannot write to standard output: No space left on device" in p.stderr, p
+    with Home() as home, open("/dev/full", "w") as full:
+        (home.path / "chain.jsonl").write_text("")
+        p = subprocess.run([DREAM, "lineage", "verify", "chain.jsonl"], cwd=home.path, env=home.env, stdout=full,
+                           stderr=subprocess.PIPE, text=True)
+        assert p.returncode == 1 and "cannot write to standard output" in p.stderr, p
 
 
 run_cases([
@@ -89,5 +102,6 @@ run_cases([
     a_missing_configuration_names_the_places_that_were_looked_at,
     a_broken_configuration_is_reported_with_its_place,
     reading_an_absent_store_says_so,
+    a_store_that_was_named_and_is_not_there_is_a_mistake,
     a_full_disk_under_standard_output_is_a_failure,
 ])

@@ -3,10 +3,10 @@
 #include "test.h"
 
 static const TableColumn columns[] = {
-    {"id", ALIGN_RIGHT, false},
-    {"candidate", ALIGN_LEFT, true},
-    {"fitness", ALIGN_RIGHT, false},
-    {"reason", ALIGN_LEFT, true},
+    {"id", ALIGN_RIGHT, COLUMN_KEEP},
+    {"candidate", ALIGN_LEFT, COLUMN_CUT},
+    {"fitness", ALIGN_RIGHT, COLUMN_KEEP},
+    {"reason", ALIGN_LEFT, COLUMN_CUT},
 };
 
 static void check_table(const Table *t, size_t width, const char *want)
@@ -50,6 +50,34 @@ TEST(a_narrow_terminal_cuts_the_widest_columns_that_may_shrink)
 		    "────────────────────────────────────────────\n"
 		    " 7  vllm_memory_u…    0.654  -\n"
 		    "12  größe=0.4             0  no room for bl…\n");
+}
+
+TEST(columns_that_may_go_are_left_out_from_the_right_before_any_is_cut)
+{
+	static const TableColumn some[] = {
+	    {"id", ALIGN_RIGHT, COLUMN_KEEP},
+	    {"at", ALIGN_LEFT, COLUMN_DROP},
+	    {"changes", ALIGN_LEFT, COLUMN_CUT},
+	    {"state", ALIGN_LEFT, COLUMN_DROP},
+	};
+	_cleanup_(table_freep) Table *t = NULL;
+	CHECK_OK(table_new(some, 4, &t));
+	table_text(t, "1");
+	table_text(t, "noon");
+	table_text(t, "small -> base");
+	table_text(t, "proposed");
+	check_table(t, 33,
+		    "id  at    changes        state\n"
+		    "─────────────────────────────────\n"
+		    " 1  noon  small -> base  proposed\n");
+	check_table(t, 32,
+		    "id  at    changes\n"
+		    "───────────────────────\n"
+		    " 1  noon  small -> base\n");
+	check_table(t, 12,
+		    "id  changes\n"
+		    "────────────\n"
+		    " 1  small -…\n");
 }
 
 TEST(columns_never_shrink_to_nothing)
