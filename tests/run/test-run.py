@@ -229,7 +229,7 @@ def what_only_the_confirmation_can_see_stops_a_candidate_for_good():
             box.run("--stage", "isolated", "--seed", seed)
             again = {t[5] for t in box.trials() if t[1] == "confirm" and t[4] == "candidate" and t[2] == 2}
             assert not failed & again, (seed, again)
-            winners = [json.dumps(p["winner"], sort_keys=True)
+            winners = [json.dumps(p["winner"]["params"], sort_keys=True)
                        for p in box.json("promotions", "-c", box.config, "--json")["promotions"]]
             assert not failed & set(winners), (seed, winners)
             return
