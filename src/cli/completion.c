@@ -48,8 +48,8 @@ static void bash_value(const Option *o, Str *out)
 {
 	static const char *const reply[] = {
 	    [KIND_NOTHING] = "COMPREPLY=()",
-	    [KIND_FILE] = "COMPREPLY=($(compgen -f -- \"$cur\"))",
-	    [KIND_DIR] = "COMPREPLY=($(compgen -d -- \"$cur\"))",
+	    [KIND_FILE] = "mapfile -t COMPREPLY < <(compgen -f -- \"$cur\")",
+	    [KIND_DIR] = "mapfile -t COMPREPLY < <(compgen -d -- \"$cur\")",
 	    [KIND_EXPERIMENT] = "COMPREPLY=($(compgen -W \"$(_dream_experiments)\" -- \"$cur\"))",
 	};
 	if (!o->metavar)
@@ -78,21 +78,36 @@ static void bash_verb(const Command *c, Str *out)
 	str_add(out, "\" ;;\n");
 }
 
-static void bash_script(Str *out)
+/* bash cuts words at "=", too: "--config=x" comes as three. The configuration may also be the first
+ * argument. */
+static void bash_helpers(Str *out)
 {
-	str_add(out, "# bash completion for dream; made by 'dream completion bash'\n"
-		     "_dream_experiments() {\n"
+	str_add(out, "_dream_experiments() {\n"
 		     "\tlocal i config=()\n"
 		     "\tfor ((i = 1; i < COMP_CWORD; i++)); do\n"
 		     "\t\tcase ${COMP_WORDS[i]} in\n"
-		     "\t\t-c|--config) config=(\"${COMP_WORDS[i+1]}\") ;;\n"
+		     "\t\t-c|--config)\n"
+		     "\t\t\tconfig=(\"${COMP_WORDS[i+1]}\")\n"
+		     "\t\t\t[ \"$config\" != = ] || config=(\"${COMP_WORDS[i+2]}\") ;;\n"
+		     "\t\t*.yaml|*.yml) config=(\"${COMP_WORDS[i]}\") ;;\n"
 		     "\t\tesac\n"
 		     "\tdone\n"
-		     "\tdream check --list \"${config[@]}\" 2>/dev/null\n"
-		     "}\n"
-		     "_dream() {\n"
+		     "\tdream check --list \"${config[@]/#\\~\\//$HOME/}\" 2>/dev/null\n"
+		     "}\n");
+}
+
+static void bash_script(Str *out)
+{
+	str_add(out, "# bash completion for dream; made by 'dream completion bash'\n");
+	bash_helpers(out);
+	str_add(out, "_dream() {\n"
 		     "\tlocal cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}\n"
 		     "\tlocal options= words=\n"
+		     "\tif [ \"$cur\" = = ]; then\n"
+		     "\t\tcur=\n"
+		     "\telif [ \"$prev\" = = ]; then\n"
+		     "\t\tprev=${COMP_WORDS[COMP_CWORD-2]}\n"
+		     "\tfi\n"
 		     "\tif [ \"$COMP_CWORD\" = 1 ]; then\n"
 		     "\t\tCOMPREPLY=($(compgen -W \"");
 	verb_names(out);
@@ -109,8 +124,8 @@ static void bash_script(Str *out)
 		"\tesac\n"
 		"\tcase $cur in\n"
 		"\t-*) COMPREPLY=($(compgen -W \"$options\" -- \"$cur\")) ;;\n"
-		"\t*) COMPREPLY=($(compgen -W \"$words\" -- \"$cur\") $(compgen -f -- \"$cur\")) "
-		";;\n"
+		"\t*) mapfile -t COMPREPLY < <(compgen -W \"$words\" -- \"$cur\"; compgen -f -- "
+		"\"$cur\") ;;\n"
 		"\tesac\n"
 		"}\n"
 		"complete -o filenames -F _dream dream\n");

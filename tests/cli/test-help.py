@@ -112,7 +112,7 @@ printf '%s\\n' "${{COMPREPLY[@]}}"
 """
     env = dict(os.environ, PATH=os.path.dirname(os.environ["DREAM"]) + ":" + os.environ["PATH"])
     return subprocess.run(["bash", "-c", script], cwd=SOURCE, env=env, stdout=subprocess.PIPE, text=True,
-                          check=True).stdout.split()
+                          check=True).stdout.splitlines()
 
 
 def bash_completes_verbs_options_and_values():
@@ -120,6 +120,14 @@ def bash_completes_verbs_options_and_values():
     assert complete("dream", "trials", "--be") == ["--best"]
     assert complete("dream", "trials", "--purpose", "c") == ["confirm"]
     assert "fitness-evolution" in complete("dream", "plot", "fit")
+
+
+def bash_completes_experiments_of_the_configuration_on_the_line():
+    example = "examples/rtx3060.yaml"
+    for before in [["-c", example], ["--config", example], ["--config", "=", example], [example]]:
+        assert complete("dream", "run", *before, "-e", "s") == ["spica_gpu_allocation"], before
+    assert complete("dream", "run", example, "--experiment", "=") == ["spica_gpu_allocation"]
+    assert complete("dream", "run", example, "--experiment", "=", "sp") == ["spica_gpu_allocation"]
 
 
 run_cases([
@@ -135,4 +143,5 @@ run_cases([
     zsh_takes_the_completion,
     fish_takes_the_completion,
     bash_completes_verbs_options_and_values,
+    bash_completes_experiments_of_the_configuration_on_the_line,
 ])
