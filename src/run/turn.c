@@ -43,9 +43,9 @@ void turn_say(Turn *t, RunEventKind kind, const StoreTrial *trial, const WinnerR
 
 uint64_t turn_seed(const Turn *t, const char *label, uint64_t n)
 {
-	char name[96];
-	(void)snprintf(name, sizeof(name), "%s/%s", t->id.context, label);
-	Rng rng = rng_derive(t->r->seed, name, ((uint64_t)t->history.evolution << 32) + n);
+	/* Of the experiment's name and not of its contents: an edited comment redraws nothing. */
+	Rng own = rng_derive(t->r->seed, t->x->name, (uint64_t)t->history.evolution);
+	Rng rng = rng_derive(rng_u64(&own), label, n);
 	return rng_u64(&rng);
 }
 
