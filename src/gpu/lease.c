@@ -30,12 +30,19 @@ struct Lease {
 
 /* --- The file -------------------------------------------------------------------------------- */
 
+/* The folder of a login session is no place for a lease: cron and services of the same user do not
+ * have it, and it is removed at the last logout, while a run may go on. */
+static bool lasts(const char *runtime)
+{
+	return runtime && *runtime == '/' && strncmp(runtime, "/run/user/", 10) != 0;
+}
+
 int lease_default_dir(char **ret, Err *err)
 {
 	const char *runtime = getenv("XDG_RUNTIME_DIR");
 	char *dir;
 
-	if (runtime && *runtime == '/')
+	if (lasts(runtime))
 		dir = path_join(runtime, "dream");
 	else if (geteuid() == 0)
 		dir = strdup("/run/dream");

@@ -25,6 +25,8 @@ int lease_fd(const Lease *l);
  * reclaims. */
 int lease_note_child(Lease *l, pid_t pgid, Err *err) _must_check_;
 
-/* Where leases live: $XDG_RUNTIME_DIR/dream, /run/dream for root, else /tmp/dream-UID (mode 0700,
- * checked). */
+/* Where leases live: /run/dream for root, else /tmp/dream-UID (mode 0700, checked), so that all
+ * runs of one user meet there; two users do not. An XDG_RUNTIME_DIR that is not that of a login
+ * session
+ * (/run/user/UID) moves it. */
 int lease_default_dir(char **ret, Err *err) _must_check_;

@@ -524,13 +524,25 @@ TEST(the_folder_is_made_for_us_alone)
 TEST(the_default_folder_follows_the_user)
 {
 	char *dir = NULL;
-	setenv("XDG_RUNTIME_DIR", "/run/user/7", 1);
+	setenv("XDG_RUNTIME_DIR", "/srv/run", 1);
 	CHECK_OK(lease_default_dir(&dir, NULL));
-	CHECK_STR(dir, "/run/user/7/dream");
+	CHECK_STR(dir, "/srv/run/dream");
 	free(dir);
 	setenv("XDG_RUNTIME_DIR", "relative", 1);
 	CHECK_OK(lease_default_dir(&dir, NULL));
 	CHECK(dir[0] == '/');
 	CHECK(strstr(dir, "dream"));
 	free(dir);
+}
+
+TEST(a_login_session_and_a_cron_job_of_one_user_meet_in_one_folder)
+{
+	char *in_session = NULL, *in_cron = NULL;
+	setenv("XDG_RUNTIME_DIR", "/run/user/7", 1);
+	CHECK_OK(lease_default_dir(&in_session, NULL));
+	unsetenv("XDG_RUNTIME_DIR");
+	CHECK_OK(lease_default_dir(&in_cron, NULL));
+	CHECK_STR(in_session, in_cron);
+	free(in_session);
+	free(in_cron);
 }
