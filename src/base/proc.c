@@ -187,6 +187,15 @@ static bool read_report(int fd, GuardReport *ret)
 	return n == (ssize_t)sizeof(*ret);
 }
 
+static const char *exec_hint(int error)
+{
+	if (error == ENOEXEC)
+		return " (a script needs a first line like #!/bin/sh)";
+	if (error == ENOENT)
+		return " (it, or the interpreter that its first line names)";
+	return "";
+}
+
 static int spawn_failed(const ProcSpec *spec, const GuardReport *rep, Err *err)
 {
 	const char *why = strerror(rep->error);
@@ -205,8 +214,7 @@ static int spawn_failed(const ProcSpec *spec, const GuardReport *rep, Err *err)
 		break;
 	}
 	return err_set(err, -rep->error, "cannot execute '%s': %s%s", spec->argv[0], why,
-		       rep->error == ENOEXEC ? " (a script needs a first line like #!/bin/sh)"
-					     : "");
+		       exec_hint(rep->error));
 }
 
 /* From the fork of the guard to the execution of the program. */

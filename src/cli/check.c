@@ -98,8 +98,7 @@ static json_t *experiment_json(const Experiment *x, const Scan *scan, bool *fail
 	json_t *o = json_object();
 	js_set(o, "name", js_text(x->name), failed);
 	js_set(o, "enabled", json_boolean(x->enabled), failed);
-	js_set(o, "evaluator", x->evaluator.kind ? js_text(x->evaluator.kind) : json_null(),
-	       failed);
+	js_set(o, "evaluator", json_string(evaluator_spec_kind(&x->evaluator)), failed);
 	js_set(o, "strategy", js_text(strategy_of(x)), failed);
 	js_set(o, "scenario", x->scenario ? js_text(x->scenario) : json_null(), failed);
 	js_set(o, "parameters", names_json(parameter_name, x, space_dims(x->space), failed),
@@ -246,7 +245,7 @@ static int experiment_text(const Experiment *x, Str *out, Err *err)
 	services_line(x, out);
 	workloads_line(x, out);
 	str_addf(out, "  search      %s, evaluator %s\n", strategy_of(x),
-		 x->evaluator.kind ? x->evaluator.kind : "python");
+		 evaluator_spec_kind(&x->evaluator));
 	return 0;
 }
 

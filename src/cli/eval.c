@@ -149,7 +149,7 @@ static int print(const Session *s)
 	str_addf(&out, "stage        %s, %s, workload %s, took %s\n", stage_name(t->stage),
 		 t->all_services ? "all services" : "tuned services only", t->workload, took);
 	outcome_text(t, &out);
-	metrics_text(&t->m, &out);
+	metrics_text(&t->m, &s->x->goals, &out);
 	if (t->seq > 0)
 		str_addf(&out, "\nkept as trial %" PRId64 "\n", t->seq);
 	return cli_print(out.failed ? NULL : out.s);

@@ -39,7 +39,8 @@ const Experiment *find_experiment(const Plan *plan, const char *name);
 
 /* How a trial ended and its fitness, as lines; the metrics as a table. */
 void outcome_text(const StoreTrial *t, Str *out);
-void metrics_text(const Measurement *measured, Str *out);
+/* `goals` says what should have been measured; may be NULL. */
+void metrics_text(const Measurement *measured, const Goals *goals, Str *out);
 /* The body as YAML after a line about the record, or as JSON. Returns an ExitCode. */
 int record_print(const Record *r, const json_t *body, bool json);
 /* Is `id` its number or the "id" in its body? */

@@ -11,7 +11,28 @@ typedef struct Options {
 	bool json;
 } Options;
 
-void metrics_text(const Measurement *measured, Str *out)
+static void missing_row(Table *t, const Measurement *m, const char *name)
+{
+	if (measurement_get(m, name))
+		return;
+	table_text(t, name);
+	table_text(t, "missing");
+	table_text(t, NULL);
+	table_text(t, NULL);
+}
+
+/* What was wanted of a trial that ended ok and was not measured. */
+static void missing_rows(Table *t, const Measurement *m, const Goals *goals)
+{
+	const Objective *o = goals->objectives.items;
+	const Constraint *c = goals->constraints.items;
+	for (size_t i = 0; i < goals->objectives.n; i++)
+		missing_row(t, m, o[i].name);
+	for (size_t i = 0; i < goals->constraints.n; i++)
+		missing_row(t, m, c[i].name);
+}
+
+void metrics_text(const Measurement *measured, const Goals *goals, Str *out)
 {
 	static const TableColumn columns[] = {{"metric", ALIGN_LEFT, COLUMN_KEEP},
 					      {"value", ALIGN_RIGHT, COLUMN_KEEP},
@@ -41,6 +62,8 @@ void metrics_text(const Measurement *measured, Str *out)
 		else
 			table_cell(table, "-");
 	}
+	if (goals && measured->outcome == OUTCOME_OK)
+		missing_rows(table, measured, goals);
 	str_addc(out, '\n');
 	if (table_print(table, 0, out, NULL) < 0)
 		out->failed = true;
@@ -75,9 +98,10 @@ static void origin_line(const StoreTrial *t, Str *out)
 	str_addc(out, '\n');
 }
 
-static int print_trial(const StoreTrial *t)
+static int print_trial(const StoreTrial *t, const Plan *plan)
 {
 	_cleanup_(str_done) Str out = STR_INIT;
+	const Experiment *x = find_experiment(plan, t->experiment);
 	char at[32], took[32];
 	time_rfc3339(t->at_us, at);
 	time_human(t->m.duration_us, took);
@@ -93,11 +117,11 @@ static int print_trial(const StoreTrial *t)
 		 t->all_services ? "all services" : "tuned services only",
 		 t->workload && *t->workload ? t->workload : "none", took);
 	outcome_text(t, &out);
-	metrics_text(&t->m, &out);
+	metrics_text(&t->m, x ? &x->goals : NULL, &out);
 	return cli_print(out.failed ? NULL : out.s);
 }
 
-static int show_trial(Store *store, const char *id, bool json, bool *ret_found)
+static int show_trial(Store *store, const Plan *plan, const char *id, bool json, bool *ret_found)
 {
 	StoreTrial t = {0};
 	Err err = ERR_INIT;
@@ -111,7 +135,7 @@ static int show_trial(Store *store, const char *id, bool json, bool *ret_found)
 	if (json)
 		r = v ? cli_print_json(v) : cli_oom();
 	else
-		r = print_trial(&t);
+		r = print_trial(&t, plan);
 	store_trial_done(&t);
 	return r;
 }
@@ -183,7 +207,7 @@ static int run(const void *options, int argc, char **argv)
 		return r;
 	if (!store)
 		return cli_nothing_yet(EXIT_FAILED);
-	r = show_trial(store, argv[0], o->json, &found);
+	r = show_trial(store, plan, argv[0], o->json, &found);
 	return found ? r : show_record(store, argv[0], o->json);
 }
 

@@ -1,10 +1,19 @@
 /* Any program as an evaluator: it speaks the protocol itself. */
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/file.h"
 #include "base/proc.h"
 #include "eval/internal.h"
+
+static const char *why_not_executable(const char *path)
+{
+	struct stat st;
+	if (access(path, X_OK) < 0 || stat(path, &st) < 0)
+		return strerror(errno);
+	return S_ISREG(st.st_mode) ? NULL : "it is not a file";
+}
 
 /* A path with a slash starts at the configuration's folder, which is also where it runs. */
 static int check_program(const char *name, const char *base_dir, const ConfNode *at,
@@ -17,9 +26,10 @@ static int check_program(const char *name, const char *base_dir, const ConfNode 
 		path = path_join(base_dir ? base_dir : ".", name);
 		if (!path)
 			return err_oom(err);
-		if (access(path, X_OK) < 0)
+		const char *problem = why_not_executable(path);
+		if (problem)
 			eval_missing(at, missing, d, "the evaluator %s cannot be executed: %s",
-				     path, strerror(errno));
+				     path, problem);
 		return 0;
 	}
 	int r = proc_find_program(name, &path, &why);

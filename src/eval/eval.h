@@ -50,6 +50,9 @@ int evaluator_content(const EvaluatorSpec *spec, const char *base_dir, char ret[
 		      Err *err) _must_check_;
 
 const char *evaluator_kind(const Evaluator *e);
+/* The same of one that was not made: `kind`, or what follows from the other fields; NULL: neither.
+ */
+const char *evaluator_spec_kind(const EvaluatorSpec *spec);
 /* The UUID of the GPU it measures on when it knows (the twin's box), else NULL. */
 const char *evaluator_gpu(const Evaluator *e);
 /* What a result of it may be called, given what services were asked to run. */
@@ -59,7 +62,6 @@ Stage evaluator_stage(const Evaluator *e, bool all_services);
 typedef struct EvalRequest {
 	const char *experiment, *spica_id;
 	const json_t *params;
-	const json_t *allowed_metrics; /* reserved for evaluators that ask; may be NULL */
 	const ServiceSpec *services;
 	size_t n_services;
 	const Workload *workload;

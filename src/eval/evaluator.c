@@ -10,7 +10,7 @@ static const EvalKind *const kinds[] = {&eval_twin, &eval_command, &eval_python}
 
 /* --- Configuration --------------------------------------------------------------------------- */
 
-static const char *kind_of(const EvaluatorSpec *s)
+const char *evaluator_spec_kind(const EvaluatorSpec *s)
 {
 	if (s->kind)
 		return s->kind;
@@ -74,7 +74,7 @@ static void check_strangers(const ConfNode *n, const char *kind, Diags *d)
 static void check_evaluator(const ConfNode *n, void *target, Diags *d)
 {
 	EvaluatorSpec *s = target;
-	const char *kind = kind_of(s);
+	const char *kind = evaluator_spec_kind(s);
 
 	if (!kind) {
 		conf_fault(n, d,
@@ -182,10 +182,10 @@ int evaluator_new(const EvaluatorSpec *spec, const char *base_dir, const ConfNod
 		  DiagLevel missing, Evaluator **ret, Diags *d, Err *err)
 {
 	size_t before = d->errors;
-	const EvalKind *kind = find_kind(kind_of(spec));
+	const EvalKind *kind = find_kind(evaluator_spec_kind(spec));
 	if (!kind)
 		return err_set(err, -EINVAL, "there is no kind of evaluator called '%s'",
-			       kind_of(spec) ? kind_of(spec) : "");
+			       evaluator_spec_kind(spec) ? evaluator_spec_kind(spec) : "");
 	_cleanup_(evaluator_freep) Evaluator *e = calloc(1, sizeof(*e));
 	if (!e)
 		return err_oom(err);
@@ -212,7 +212,7 @@ Evaluator *evaluator_free(Evaluator *e)
 int evaluator_content(const EvaluatorSpec *spec, const char *base_dir, char ret[HASH_HEX_SIZE],
 		      Err *err)
 {
-	const char *kind = kind_of(spec), *name = NULL;
+	const char *kind = evaluator_spec_kind(spec), *name = NULL;
 	_cleanup_free_ char *text = NULL, *path = NULL;
 	size_t len = 0;
 	*ret = '\0';
