@@ -5,12 +5,14 @@
 #include <string.h>
 
 #include "cli/internal.h"
+#include "cli/options.h"
 
 enum {
 	PLAIN_WIDTH = 120, /* of lines that do not go to a terminal */
 	BAR_CELLS = 24,
 	COLUMNS_MAX = 8,
-	FIXED_WIDTH = 45, /* of the columns before the objectives */
+	FIXED_WIDTH = 45,   /* of the columns before the objectives */
+	CANDIDATE_MIN = 20, /* columns in which breaking its text helps */
 };
 
 struct RunView {
@@ -36,6 +38,36 @@ RunView *run_view_free(RunView *v)
 		fputs("\r\033[K", stdout);
 	free(v);
 	return NULL;
+}
+
+/* Line by line; on a terminal they are broken between words, and what goes on stands `indent`
+ * columns to the right of where its line began. */
+static void say(const RunView *v, size_t indent, const char *text)
+{
+	if (!v->width)
+		printf("%s\n", text);
+	while (v->width && *text) {
+		_cleanup_(str_done) Str line = STR_INIT, out = STR_INIT;
+		size_t len = strcspn(text, "\n"), lead = strspn(text, " ");
+		str_addn(&line, text, len);
+		if (line.failed)
+			return;
+		text_wrap(line.s + lead, lead, lead + indent, v->width, &out);
+		printf("%*s%s", (int)lead, "", out.s ? out.s : "\n");
+		text += len + (text[len] == '\n');
+	}
+}
+
+static void sayf(const RunView *v, size_t indent, const char *fmt, ...) _printf_(3, 4);
+
+static void sayf(const RunView *v, size_t indent, const char *fmt, ...)
+{
+	_cleanup_(str_done) Str text = STR_INIT;
+	va_list ap;
+	va_start(ap, fmt);
+	str_addv(&text, fmt, ap);
+	va_end(ap);
+	say(v, indent, text.s ? text.s : "");
 }
 
 /* --- The bar --------------------------------------------------------------------------------- */
@@ -73,6 +105,8 @@ static void show_bar(RunView *v, const RunEvent *e)
 	if (!v->width)
 		return;
 	_cleanup_(str_done) Str b = STR_INIT;
+	size_t now = cli_width(); /* windows change their size */
+	v->width = now ? now : v->width;
 	run_view_bar(e, v->width - 1, &b);
 	hide_bar(v);
 	fputs(b.s ? b.s : "", stdout);
@@ -109,16 +143,19 @@ static void print_header(RunView *v, const Experiment *x)
 	printf("  %s\n", x->baseline ? "what differs from the baseline" : "candidate");
 }
 
-static void print_metrics(const RunView *v, const Experiment *x, const StoreTrial *t)
+/* How many columns they took. */
+static size_t print_metrics(const RunView *v, const Experiment *x, const StoreTrial *t)
 {
 	size_t n = columns_that_fit(v, x);
+	int used = 0;
 	for (size_t i = 0; i < n; i++) {
 		const Objective *o = &objectives(x)[i];
 		const Metric *m = measurement_get(&t->m, o->name);
 		char text[32];
 		report_number(m ? m->value : (double)NAN, "", text);
-		printf("  %*s", (int)strlen(o->name), text);
+		used += printf("  %*s", (int)strlen(o->name), text);
 	}
+	return used > 0 ? (size_t)used : 0;
 }
 
 /* What differs from the baseline; all of it for the baseline itself and where there is none. */
@@ -135,11 +172,11 @@ static void candidate_text(const Experiment *x, const StoreTrial *t, Str *out)
 }
 
 /* Why a trial scores 0 although it ended well, or did not end well. */
-static void print_reason(const Experiment *x, const StoreTrial *t)
+static void print_reason(const RunView *v, const Experiment *x, const StoreTrial *t)
 {
 	if (t->m.outcome != OUTCOME_OK) {
 		if (t->m.reason)
-			printf("%13s%s\n", "", t->m.reason);
+			sayf(v, 0, "%13s%s", "", t->m.reason);
 		return;
 	}
 	Fitness f = fitness_of(&x->goals, &t->m);
@@ -167,11 +204,14 @@ static void print_trial(RunView *v, const RunEvent *e)
 	candidate_text(e->experiment, t, &candidate);
 	char fitness[32];
 	report_number(t->m.outcome == OUTCOME_OK ? t->fitness : (double)NAN, "", fitness);
-	printf("%6" PRId64 " %4" PRId64 "  %-12s %-13s %7s", t->seq, t->generation, t->origin,
-	       outcome_name(t->m.outcome), fitness);
-	print_metrics(v, e->experiment, t);
-	printf("  %s\n", candidate.s ? candidate.s : "");
-	print_reason(e->experiment, t);
+	int fixed = printf("%6" PRId64 " %4" PRId64 "  %-12s %-13s %7s", t->seq, t->generation,
+			   t->origin, outcome_name(t->m.outcome), fitness);
+	size_t at = (fixed > 0 ? (size_t)fixed : 0) + print_metrics(v, e->experiment, t) + 2;
+	_cleanup_(str_done) Str out = STR_INIT;
+	text_wrap(candidate.s ? candidate.s : "", at, at,
+		  v->width > at + CANDIDATE_MIN ? v->width : SIZE_MAX, &out);
+	printf("  %s", out.s ? out.s : "\n");
+	print_reason(v, e->experiment, t);
 }
 
 /* --- The verdict ----------------------------------------------------------------------------- */
@@ -218,6 +258,11 @@ static void print_comparison(const WinnerReport *r)
 		fputs(out.s, stdout);
 }
 
+static const char *verdict_text(WinnerVerdict v)
+{
+	return v == WINNER_NOT_BETTER ? "not better" : winner_verdict_name(v);
+}
+
 /* --- Events ---------------------------------------------------------------------------------- */
 
 static void print_event(RunView *v, const RunEvent *e)
@@ -233,14 +278,14 @@ static void print_event(RunView *v, const RunEvent *e)
 		break;
 	case RUN_CONFIRM_DONE:
 		v->table_open = false;
-		printf("%s: %s\n", winner_verdict_name(e->report->verdict), e->text);
+		sayf(v, 2, "%s: %s", verdict_text(e->report->verdict), e->text);
 		print_comparison(e->report);
 		break;
 	case RUN_WINNER:
-		printf("winner: %s\n", e->text);
+		sayf(v, 2, "winner: %s", e->text);
 		break;
 	case RUN_NO_WINNER:
-		printf("no winner: %s\n", e->text);
+		sayf(v, 2, "no winner: %s", e->text);
 		break;
 	case RUN_PROMOTION:
 		printf("proposed as %s\n", e->text);
@@ -256,7 +301,7 @@ static void print_event(RunView *v, const RunEvent *e)
 	case RUN_SEARCH_DONE:
 	case RUN_CONFIRM_BEGIN:
 	case RUN_MESSAGE:
-		printf("%s\n", e->text);
+		say(v, 2, e->text);
 		break;
 	case RUN_TRIAL_BEGIN:
 	case RUN_GENERATION_DONE:
