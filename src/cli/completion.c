@@ -196,22 +196,23 @@ static void zsh_verb(const Command *c, Str *out)
 
 static void zsh_script(Str *out)
 {
-	str_add(out, "#compdef dream\n"
-		     "# zsh completion for dream; made by 'dream completion zsh'\n"
-		     "_dream_experiments() {\n"
-		     "\tlocal config=${opt_args[-c]:-${opt_args[--config]}}\n"
-		     "\tcompadd -- ${(f)\"$(dream check --list ${config:+$config} 2>/dev/null)\"}\n"
-		     "}\n"
-		     "_dream() {\n"
-		     "\tlocal curcontext=$curcontext state line\n"
-		     "\ttypeset -A opt_args\n"
-		     "\t_arguments -C '(-h --help)'{-h,--help}'[show help]' '--version[show the "
-		     "version]' \\\n"
-		     "\t\t'1:verb:->verb' '*::argument:->argument'\n"
-		     "\tcase $state in\n"
-		     "\tverb)\n"
-		     "\t\tlocal -a verbs\n"
-		     "\t\tverbs=(\n");
+	str_add(out,
+		"#compdef dream\n"
+		"# zsh completion for dream; made by 'dream completion zsh'\n"
+		"_dream_experiments() {\n"
+		"\tlocal config=${opt_args[-c]:-${opt_args[--config]:-${words[(r)*.y(a|)ml]}}}\n"
+		"\tcompadd -- ${(f)\"$(dream check --list ${config:+$config} 2>/dev/null)\"}\n"
+		"}\n"
+		"_dream() {\n"
+		"\tlocal curcontext=$curcontext state line\n"
+		"\ttypeset -A opt_args\n"
+		"\t_arguments -C '(-h --help)'{-h,--help}'[show help]' '--version[show the "
+		"version]' \\\n"
+		"\t\t'1:verb:->verb' '*::argument:->argument'\n"
+		"\tcase $state in\n"
+		"\tverb)\n"
+		"\t\tlocal -a verbs\n"
+		"\t\tverbs=(\n");
 	for (size_t i = 0; commands[i]; i++) {
 		str_addf(out, "\t\t\t'%s:", commands[i]->name);
 		zsh_text(commands[i]->summary, out);
@@ -251,7 +252,7 @@ static void fish_option(const Command *c, const Option *o, Str *out)
 		    [KIND_NOTHING] = " -x",
 		    [KIND_FILE] = " -r -F",
 		    [KIND_DIR] = " -x -a '(__fish_complete_directories)'",
-		    [KIND_EXPERIMENT] = " -x -a '(dream check --list 2>/dev/null)'",
+		    [KIND_EXPERIMENT] = " -x -a '(__dream_experiments)'",
 		};
 		if (kind_of(o) == KIND_WORDS)
 			str_addf(out, " -x -a '%s'", o->complete);
@@ -265,7 +266,22 @@ static void fish_option(const Command *c, const Option *o, Str *out)
 
 static void fish_script(Str *out)
 {
-	str_add(out, "# fish completion for dream; made by 'dream completion fish'\n");
+	str_add(out, "# fish completion for dream; made by 'dream completion fish'\n"
+		     "function __dream_experiments\n"
+		     "\tset -l words (commandline -opc)\n"
+		     "\tset -l config\n"
+		     "\tfor i in (seq (count $words))\n"
+		     "\t\tswitch $words[$i]\n"
+		     "\t\t\tcase -c --config\n"
+		     "\t\t\t\tset config $words[(math $i + 1)]\n"
+		     "\t\t\tcase '--config=*'\n"
+		     "\t\t\t\tset config (string replace -- --config= '' $words[$i])\n"
+		     "\t\t\tcase '*.yaml' '*.yml'\n"
+		     "\t\t\t\tset config $words[$i]\n"
+		     "\t\tend\n"
+		     "\tend\n"
+		     "\tdream check --list $config 2>/dev/null\n"
+		     "end\n");
 	for (size_t i = 0; commands[i]; i++) {
 		const Command *c = commands[i];
 		_cleanup_(str_done) Str words = STR_INIT;

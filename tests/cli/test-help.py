@@ -115,6 +115,17 @@ printf '%s\\n' "${{COMPREPLY[@]}}"
                           check=True).stdout.splitlines()
 
 
+def fish_completes_experiments_of_the_configuration_on_the_line():
+    if not shutil.which("fish"):
+        return "fish is not installed"
+    env = dict(os.environ, PATH=os.path.dirname(os.environ["DREAM"]) + ":" + os.environ["PATH"])
+    for before in ["-c examples/rtx3060.yaml", "--config=examples/rtx3060.yaml", "examples/rtx3060.yaml"]:
+        script = dream("completion", "fish").out + f"\ncomplete -C 'dream run {before} --experiment s'\n"
+        out = subprocess.run(["fish", "-N", "-c", script], cwd=SOURCE, env=env, stdout=subprocess.PIPE, text=True,
+                             check=True).stdout
+        assert out.split()[:1] == ["spica_gpu_allocation"], (before, out)
+
+
 def bash_completes_verbs_options_and_values():
     assert complete("dream", "tri") == ["trials"]
     assert complete("dream", "trials", "--be") == ["--best"]
@@ -144,4 +155,5 @@ run_cases([
     fish_takes_the_completion,
     bash_completes_verbs_options_and_values,
     bash_completes_experiments_of_the_configuration_on_the_line,
+    fish_completes_experiments_of_the_configuration_on_the_line,
 ])
