@@ -213,7 +213,6 @@ int evaluator_content(const EvaluatorSpec *spec, const char *base_dir, char ret[
 		      Err *err)
 {
 	const char *kind = evaluator_spec_kind(spec), *name = NULL;
-	_cleanup_free_ char *text = NULL, *path = NULL;
 	size_t len = 0;
 	*ret = '\0';
 	if (kind && strcmp(kind, "twin") == 0)
@@ -222,9 +221,10 @@ int evaluator_content(const EvaluatorSpec *spec, const char *base_dir, char ret[
 		name = spec->path;
 	if (!name)
 		return 0;
-	path = path_join(base_dir, name);
+	_cleanup_free_ char *path = path_join(base_dir, name);
 	if (!path)
 		return err_oom(err);
+	_cleanup_free_ char *text = NULL;
 	int r = file_read(path, CONF_FILE_MAX, &text, &len, err);
 	if (r < 0)
 		return r;

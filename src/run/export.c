@@ -163,12 +163,13 @@ static void stamp_of(const char *rfc3339, char ret[16])
 static int promotion_name(const Turn *t, const char *prefix, const char *stamp, const char *yaml,
 			  const char *id, char **ret, Err *err)
 {
-	_cleanup_free_ char *name = str_fmt("%s_%s.yaml", prefix, stamp), *there = NULL;
+	_cleanup_free_ char *name = str_fmt("%s_%s.yaml", prefix, stamp);
 	_cleanup_free_ char *dir = path_join(t->r->plan->run.artifact_root, "promotions");
 	_cleanup_free_ char *path = dir && name ? path_join(dir, name) : NULL;
 	size_t len = strlen(id), there_len = 0;
 	if (!path)
 		return err_oom(err);
+	_cleanup_free_ char *there = NULL;
 	bool other = file_read(path, RECORD_BODY_MAX, &there, &there_len, NULL) == 0 &&
 		     strcmp(there, yaml) != 0;
 	*ret = other ? str_fmt("%s_%s_%s.yaml", prefix, stamp, id + (len > 8 ? len - 8 : 0))
