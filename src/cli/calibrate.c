@@ -1,5 +1,6 @@
 #include "cli/calibrate.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,6 +32,28 @@ static char *split_share(const char *name, double *ret_share)
 	return strndup(name, (size_t)(at - name));
 }
 
+static bool says_nothing(const VllmLog *l)
+{
+	return l->end == VLLM_LOG_UNKNOWN && isnan(l->start.kv_gib) && l->start.kv_tokens == 0 &&
+	       isnan(l->start.share);
+}
+
+/* `share`: what the command line says of it; 0: nothing. */
+static int check_log(const char *path, const VllmLog *l, double share, Err *err)
+{
+	if (says_nothing(l))
+		return err_set(err, -ENODATA,
+			       "cannot learn from '%s': nothing in it is what vLLM writes when it "
+			       "starts",
+			       path);
+	if (isnan(l->start.share) && !(share > 0))
+		return err_set(err, -ENODATA,
+			       "cannot learn from '%s': it does not say its "
+			       "gpu_memory_utilization; append it, as in --from-log %s@0.50",
+			       path, path);
+	return 0;
+}
+
 static int read_log(const char *name, VllmLog *ret, Err *err)
 {
 	double share = 0;
@@ -42,9 +65,12 @@ static int read_log(const char *name, VllmLog *ret, Err *err)
 		r = vllm_log_parse(text, len, ret, err);
 	if (r < 0)
 		return err_wrap(err, r, "cannot learn from %s", name);
-	if (share > 0)
+	r = check_log(path, ret, share, err);
+	if (r < 0)
+		vllm_log_done(ret);
+	else if (share > 0)
 		ret->start.share = share;
-	return 0;
+	return r;
 }
 
 /* The experiment's first vLLM service, or NULL. */
@@ -76,6 +102,8 @@ static int fill_key(const ServiceSpec *s, VllmKey *key, Err *err)
 {
 	if (!s)
 		return 0;
+	if (!key->model) /* a log that repeats its settings names the model among them */
+		key->enforce_eager = js_bool(s->settings, "enforce_eager", key->enforce_eager);
 	int r = fill_text(&key->version, s->version, err);
 	if (r >= 0)
 		r = fill_text(&key->model, js_str(s->settings, "model", NULL), err);

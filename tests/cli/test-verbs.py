@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import pathlib
 import re
 import shutil
 import subprocess
@@ -153,13 +154,23 @@ def a_log_that_does_not_say_its_share_can_be_told_it():
     text = (START % ("0.5", "0.37", "6,976", "3.41")).replace(", 'gpu_memory_utilization': 0.5", "")
     (HOME.path / "silent.log").write_text(text)
     done = HOME.dream("predict", without_facts(), "--from-log", "silent.log", "--token-bytes", "57344")
-    assert done.code == 1 and "gpu_memory_utilization" in done.err, done
+    assert done.code == 1 and "silent.log@0.50" in done.err, done
     assert verdicts("--from-log", "silent.log@0.5", "--token-bytes", "57344")[1][0.5] == ("fits", 6976)
+
+
+def a_log_that_repeats_no_settings_is_of_the_configured_start():
+    (HOME.path / "bare.log").write_text(
+        "Available KV cache memory: 0.37 GiB\nGPU KV cache size: 6,976 tokens\n"
+        "Maximum concurrency for 2,048 tokens per request: 3.41x\n")
+    assert "enforce_eager: true" in pathlib.Path(CONFIG).read_text()
+    text = HOME.dream("predict", CONFIG, "--from-log", "bare.log@0.5", "--token-bytes", "57344").out
+    assert "enforce_eager: true" in text, text
 
 
 def a_log_that_is_not_there_or_says_nothing_is_one_sentence():
     (HOME.path / "empty.log").write_text("")
-    for name in ["absent.log", "empty.log"]:
+    (HOME.path / "other.log").write_text("nginx: ready\n")
+    for name in ["absent.log", "empty.log", "other.log", "other.log@0.5"]:
         done = HOME.dream("predict", without_facts(), "--from-log", name, "--token-bytes", "57344")
         assert done.code == 1 and len(done.err.splitlines()) == 1 and done.out == "", (name, done)
 
@@ -337,6 +348,7 @@ run_cases([
     two_start_up_logs_need_no_declared_bytes_of_a_token,
     what_was_learned_is_printed_as_it_is_declared,
     a_log_that_does_not_say_its_share_can_be_told_it,
+    a_log_that_repeats_no_settings_is_of_the_configured_start,
     a_log_that_is_not_there_or_says_nothing_is_one_sentence,
     check_says_what_the_experiment_is,
     check_reports_mistakes_as_json_too,
