@@ -41,7 +41,6 @@ DEFINE_CLEANUP(Table *, table_free)
 void table_cell(Table *t, const char *fmt, ...)
     _printf_(2, 3); /* fills the row from the left; a full row starts the next */
 void table_text(Table *t, const char *text); /* the same with plain text; NULL prints as "-" */
-void table_rule(Table *t);		     /* a line after the last row */
 /* width 0: as wide as needed. */
 int table_print(const Table *t, size_t width, Str *out, Err *err) _must_check_;
 

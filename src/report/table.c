@@ -17,8 +17,6 @@ struct Table {
 	size_t n_columns;
 	char **cells; /* owned, row after row */
 	size_t n_cells, cap;
-	bool *rules; /* by row: a line below it */
-	size_t n_rules;
 	bool failed;
 };
 
@@ -42,7 +40,6 @@ Table *table_free(Table *t)
 	for (size_t i = 0; i < t->n_cells; i++)
 		free(t->cells[i]);
 	free(t->cells);
-	free(t->rules);
 	free(t);
 	return NULL;
 }
@@ -103,24 +100,6 @@ void table_text(Table *t, const char *text)
 static size_t rows_of(const Table *t)
 {
 	return (t->n_cells + t->n_columns - 1) / t->n_columns;
-}
-
-void table_rule(Table *t)
-{
-	size_t rows = rows_of(t);
-	if (t->failed || rows == 0)
-		return;
-	if (rows > t->n_rules) {
-		bool *grown = reallocarray(t->rules, rows, sizeof(*grown));
-		if (!grown) {
-			t->failed = true;
-			return;
-		}
-		memset(grown + t->n_rules, 0, (rows - t->n_rules) * sizeof(*grown));
-		t->rules = grown;
-		t->n_rules = rows;
-	}
-	t->rules[rows - 1] = true;
 }
 
 /* --- Printing -------------------------------------------------------------------------------- */
@@ -246,8 +225,6 @@ int table_print(const Table *t, size_t width, Str *out, Err *err)
 			print_cell(t, c, i < t->n_cells ? t->cells[i] : "", widths[c], out);
 		}
 		end_line(out);
-		if (row < t->n_rules && t->rules[row])
-			print_rule(t, widths, out);
 	}
 	return out->failed ? err_oom(err) : 0;
 }

@@ -90,23 +90,6 @@ TEST(columns_never_shrink_to_nothing)
 		    "12  größe…        0  no ro…\n");
 }
 
-TEST(a_rule_follows_the_last_row)
-{
-	_cleanup_(table_freep) Table *t = NULL;
-	CHECK_OK(table_new(columns, 2, &t));
-	table_rule(t); /* before any row: nothing to rule off */
-	table_text(t, "1");
-	table_text(t, "a");
-	table_rule(t);
-	table_text(t, "2");
-	check_table(t, 0,
-		    "id  candidate\n"
-		    "─────────────\n"
-		    " 1  a\n"
-		    "─────────────\n"
-		    " 2\n");
-}
-
 TEST(an_empty_table_is_its_head)
 {
 	_cleanup_(table_freep) Table *t = NULL;
