@@ -169,6 +169,19 @@ static const Objective *find_objective(const Experiment *x, const char *name)
 	return NULL;
 }
 
+static int no_such_axis(const Experiment *x, const char *asked)
+{
+	_cleanup_(str_done) Str names = STR_INIT;
+	const Objective *o = x->goals.objectives.items;
+	for (size_t i = 0; i < x->goals.objectives.n; i++)
+		if (o[i].goal != GOAL_TARGET)
+			str_addf(&names, "%s%s", names.len ? ", " : "", o[i].name);
+	return cli_failf(EXIT_USAGE,
+			 "%s is no objective of %s that is to be made small or large; these are: "
+			 "%s",
+			 asked, x->name, names.s ? names.s : "none");
+}
+
 /* The one that was asked for, else the i-th that is to be made small or large. */
 static int choose_metric(const Experiment *x, const char *asked, size_t i, const Objective **ret)
 {
@@ -176,10 +189,7 @@ static int choose_metric(const Experiment *x, const char *asked, size_t i, const
 	if (asked) {
 		*ret = find_objective(x, asked);
 		if (!*ret || (*ret)->goal == GOAL_TARGET)
-			return cli_failf(EXIT_USAGE,
-					 "%s is no objective of %s that is to be made small or "
-					 "large",
-					 asked, x->name);
+			return no_such_axis(x, asked);
 		return 0;
 	}
 	for (size_t k = 0; k < x->goals.objectives.n; k++) {
