@@ -73,10 +73,8 @@ static int gather_refused(void *userdata, const Point *p, const Fit *fit)
 		return 0;
 	if (make_room(g) < 0)
 		return -ENOMEM;
-	g->trials[g->n] = (PlotTrial){.number = (int64_t)g->n + 1,
-				      .outcome = OUTCOME_INFEASIBLE,
-				      .x = (double)NAN,
-				      .y = (double)NAN};
+	g->trials[g->n] =
+	    (PlotTrial){.outcome = OUTCOME_INFEASIBLE, .x = (double)NAN, .y = (double)NAN};
 	add_levels(g, p);
 	g->n++;
 	return 0;
@@ -94,7 +92,7 @@ static int gather(void *userdata, const StoreTrial *t)
 		return -ENOMEM;
 	g->trials[g->n] = (PlotTrial){
 	    .generation = (uint32_t)(t->generation > 0 ? t->generation : 0),
-	    .number = (int64_t)g->n + 1,
+	    .number = t->seq,
 	    .outcome = t->m.outcome,
 	    .fitness = t->fitness,
 	    .feasible = t->feasible,

@@ -64,7 +64,7 @@ bool plot_kind_from_name(const char *name, PlotKind *ret);
 
 typedef struct PlotTrial {
 	uint32_t generation;
-	int64_t number; /* in order of measuring */
+	int64_t number; /* what it is called: the number of its record */
 	Outcome outcome;
 	double fitness;
 	bool feasible;
