@@ -31,8 +31,9 @@ static void check_file(const DraftPlan *p, const ConfNode *root, Diags *d)
 	const ConfNode *list = conf_get(root, "experiments");
 
 	if (p->version != 1 && conf_get(root, "version"))
-		conf_fault(conf_get(root, "version"), d, "1",
-			   "there is no version %lld of this file", (long long)p->version);
+		conf_fault(conf_get(root, "version"), d, "version: 1",
+			   "this program does not know layout version %lld of this file",
+			   (long long)p->version);
 	if (list && conf_kind(list) == CONF_SEQ && conf_len(list) == 0)
 		conf_fault(list, d, "at least one experiment", "there is no experiment");
 }
