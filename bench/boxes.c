@@ -228,23 +228,7 @@ static void find_best(Bench *b)
 
 static Search *new_search(const Bench *b, const char *strategy, uint64_t seed, Predictor *predictor)
 {
-	const Experiment *x = b->x;
-	SearchSpec spec = {
-	    .strategy = strategy,
-	    .space = x->space,
-	    .seed = seed,
-	    .baseline = x->baseline ? &x->baseline_point : NULL,
-	    .feasible = predict_feasible,
-	    .feasible_userdata = predictor,
-	    .max_candidates = (uint32_t)x->budget.max_candidates,
-	    .max_generations = (uint32_t)x->budget.max_generations,
-	    .tournament_size = (uint32_t)x->selector.tournament_size,
-	    .survivors = (uint32_t)x->selector.survivors,
-	    .elitism = (uint32_t)x->selector.elitism,
-	    .fresh_inject = (uint32_t)x->selector.fresh_inject,
-	    .patience_gens = (uint32_t)x->patience_gens,
-	    .noise = x->selector.noise,
-	};
+	SearchSpec spec = evolve_spec(b->x, strategy, seed, predictor);
 	Search *s = NULL;
 	Err err = ERR_INIT;
 	if (search_new(&spec, &s, &err) < 0)
@@ -255,7 +239,7 @@ static Search *new_search(const Bench *b, const char *strategy, uint64_t seed, P
 /* The whole search, as the runner would do it, and what it recommends at its end. */
 static Play play(const Bench *b, const char *strategy, uint64_t seed)
 {
-	Predictor predictor = {.experiment = b->x};
+	Predictor predictor;
 	_cleanup_(search_freep) Search *s = new_search(b, strategy, seed, &predictor);
 	Play ret = {.regret = 1};
 	SearchAsk ask;

@@ -5,6 +5,7 @@
 #include "base/str.h"
 #include "cli/cli.h"
 #include "cli/options.h"
+#include "config/scan.h"
 #include "footprint/footprint.h"
 #include "report/report.h"
 #include "search/search.h"
@@ -45,21 +46,3 @@ void metrics_text(const Measurement *measured, const Goals *goals, Str *out);
 int record_print(const Record *r, const json_t *body, bool json);
 /* Is `id` its number or the "id" in its body? */
 bool record_is(const Record *r, const json_t *body, const char *id);
-
-/* --- scan.c: the memory model over a space ---------------------------------------------------- */
-
-/* The memory model's verdict; FIT_UNKNOWN where the experiment has none. `fp` stands in for the
- * experiment's own when not NULL. */
-int scan_point(const Experiment *x, const Footprint *fp, const Point *p, Fit *ret,
-	       Err *err) _must_check_;
-
-typedef struct Scan {
-	uint64_t points, allowed, fit, infeasible, unknown;
-	bool whole; /* every point was looked at */
-} Scan;
-
-/* Called for every allowed point; 0 goes on. */
-typedef int ScanFn(void *userdata, const Point *p, const Fit *fit);
-/* Walks at most `max` points (0: all). `fn` may be NULL. */
-int scan_space(const Experiment *x, const Footprint *fp, uint64_t max, ScanFn *fn, void *userdata,
-	       Scan *ret, Err *err) _must_check_;

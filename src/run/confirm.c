@@ -264,7 +264,7 @@ int confirm_measured(Turn *t, const Measurement *m, bool is_void, Err *err)
 static int refused(Turn *t, bool *ret, Err *err)
 {
 	Fit fit = {0};
-	int r = predict_point(t->x, &t->job.point, &fit, err);
+	int r = scan_point(t->x, NULL, &t->job.point, &fit, err);
 	if (r < 0)
 		return r;
 	*ret = fit.verdict == FIT_NO;

@@ -249,23 +249,17 @@ static int known_of(const Turn *t, SearchKnown **ret, size_t *ret_n)
 	return 0;
 }
 
-static int new_search(Turn *t, Err *err)
+SearchSpec evolve_spec(const Experiment *x, const char *strategy, uint64_t seed,
+		       Predictor *predictor)
 {
-	_cleanup_free_ SearchKnown *known = NULL;
-	size_t n_known = 0;
-	if (known_of(t, &known, &n_known) < 0)
-		return err_oom(err);
-	const Experiment *x = t->x;
-	t->predictor = (Predictor){.experiment = x};
-	SearchSpec spec = {
-	    .strategy = t->strategy,
+	*predictor = (Predictor){.experiment = x};
+	return (SearchSpec){
+	    .strategy = strategy,
 	    .space = x->space,
-	    .seed = turn_seed(t, "search", 0),
+	    .seed = seed,
 	    .baseline = x->baseline ? &x->baseline_point : NULL,
 	    .feasible = predict_feasible,
-	    .feasible_userdata = &t->predictor,
-	    .known = known,
-	    .n_known = n_known,
+	    .feasible_userdata = predictor,
 	    .max_candidates = (uint32_t)x->budget.max_candidates,
 	    .max_generations = (uint32_t)x->budget.max_generations,
 	    .tournament_size = (uint32_t)x->selector.tournament_size,
@@ -275,6 +269,17 @@ static int new_search(Turn *t, Err *err)
 	    .patience_gens = (uint32_t)x->patience_gens,
 	    .noise = x->selector.noise,
 	};
+}
+
+static int new_search(Turn *t, Err *err)
+{
+	_cleanup_free_ SearchKnown *known = NULL;
+	size_t n_known = 0;
+	if (known_of(t, &known, &n_known) < 0)
+		return err_oom(err);
+	SearchSpec spec = evolve_spec(t->x, t->strategy, turn_seed(t, "search", 0), &t->predictor);
+	spec.known = known;
+	spec.n_known = n_known;
 	return search_new(&spec, &t->search, err);
 }
 

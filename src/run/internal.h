@@ -6,6 +6,7 @@
 #include <systemd/sd-event.h>
 
 #include "compare/compare.h"
+#include "config/scan.h"
 #include "run/run.h"
 #include "search/search.h"
 
@@ -72,25 +73,12 @@ typedef struct Predictor {
 	int failed; /* a fault (out of memory) inside the predicate, reported after the ask */
 } Predictor;
 
-/* The memory model's verdict on a point; FIT_UNKNOWN without a `memory:` block. */
-int predict_point(const Experiment *x, const Point *p, Fit *ret, Err *err) _must_check_;
 bool predict_feasible(void *predictor, const Point *p); /* a SearchFeasible */
 
-typedef struct Prediction {
-	uint64_t points; /* allowed by bounds and forbidden combinations */
-	uint64_t infeasible;
-	uint64_t unknown;
-	bool complete; /* the whole space was looked at */
-} Prediction;
-
 enum {
-	PREDICT_MAX = 20000
+	PREDICT_MAX =
+	    20000, /* points of a space that are looked at beforehand, to say what is refused */
 };
-
-typedef int PredictFn(void *userdata, const Point *p, const Fit *fit);
-/* Over the first PREDICT_MAX points; `infeasible` is called for each that is refused. */
-int predict_space(const Experiment *x, PredictFn *infeasible, void *userdata, Prediction *ret,
-		  Err *err) _must_check_;
 
 /* --- runner ---------------------------------------------------------------------------------- */
 
@@ -226,6 +214,9 @@ void turn_spica_id(const Turn *t, uint64_t n, char ret[24]);
 
 /* --- evolve.c: the search -------------------------------------------------------------------- */
 
+/* What an experiment asks of its search; nothing is known yet. `predictor` is made ready for it. */
+SearchSpec evolve_spec(const Experiment *x, const char *strategy, uint64_t seed,
+		       Predictor *predictor);
 /* Makes the Search of the history's evolution: a new one, or one replayed from what is stored. */
 int evolve_prepare(Turn *t, Err *err) _must_check_;
 /* And writes down that a new one begins. */

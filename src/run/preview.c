@@ -61,15 +61,15 @@ static int preview(Turn *t, RunPreviewFn *fn, void *userdata, Err *err)
 		return r;
 	p.resumed = t->history.resumed;
 	p.trials_at_most = search_remaining(t->search) + confirming_trials(t->x);
-	Prediction sum = {0};
+	Scan scan = {0};
 	r = ask_all(t, &p, err);
 	if (r >= 0)
-		r = predict_space(t->x, NULL, NULL, &sum, err);
+		r = scan_space(t->x, NULL, PREDICT_MAX, NULL, NULL, &scan, err);
 	if (r >= 0)
 		r = find_pace(t->r->store, t->x->name, &p.trial_us, err);
-	p.candidates = sum.points;
-	p.infeasible = sum.infeasible;
-	p.all_looked_at = sum.complete;
+	p.candidates = scan.allowed;
+	p.infeasible = scan.infeasible;
+	p.all_looked_at = scan.whole;
 	return r < 0 ? r : fn(userdata, &p);
 }
 

@@ -61,6 +61,8 @@ static int note_trial(Refused *f, const Point *p, const Fit *fit)
 static int on_refused(void *userdata, const Point *p, const Fit *fit)
 {
 	Refused *f = userdata;
+	if (fit->verdict != FIT_NO)
+		return 0;
 	int r = note_reason(f, fit->reason ? fit->reason : fit->cause);
 	if (r < 0 || !f->keep || f->n == REFUSED_MAX)
 		return r;
@@ -79,12 +81,12 @@ static void refused_free(Refused *f)
 	free(f);
 }
 
-static void say_refused(const Refused *f, const Prediction *sum)
+static void say_refused(const Refused *f, const Scan *sum)
 {
 	turn_say(f->t, RUN_PREDICTED, NULL, NULL,
 		 "memory model: %" PRIu64 " of %" PRIu64
 		 "%s candidates cannot start and cost no trial%s",
-		 sum->infeasible, sum->points, sum->complete ? "" : " looked at",
+		 sum->infeasible, sum->allowed, sum->whole ? "" : " looked at",
 		 sum->unknown ? "; some are unknown to it and are tried" : "");
 	for (size_t i = 0; i < f->n_reasons; i++)
 		turn_say(f->t, RUN_PREDICTED, NULL, NULL, "  %s", f->reasons[i]);
@@ -125,8 +127,8 @@ int evolve_predict(Turn *t, Err *err)
 		return err_oom(err);
 	f->t = t;
 	f->keep = !kept;
-	Prediction sum = {0};
-	r = predict_space(t->x, on_refused, f, &sum, err);
+	Scan sum = {0};
+	r = scan_space(t->x, NULL, PREDICT_MAX, on_refused, f, &sum, err);
 	if (r == -ENOMEM)
 		(void)err_oom(err);
 	if (r >= 0 && f->n > 0)

@@ -10,7 +10,9 @@ typedef struct Refusals {
 static int note(void *userdata, const Point *p, const Fit *fit)
 {
 	Refusals *r = userdata;
-	CHECK(fit->verdict == FIT_NO && fit->reason);
+	CHECK(fit->reason);
+	if (fit->verdict != FIT_NO)
+		return 0;
 	r->levels[r->n++] = p->level[0];
 	return r->stop_with;
 }
@@ -49,13 +51,13 @@ TEST(without_a_memory_model_everything_is_unknown_and_worth_a_try)
 {
 	_cleanup_(config_freep) Plan *p = plan_of("");
 	const Experiment *x = &p->experiments[0];
-	Prediction sum;
+	Scan sum;
 	Refusals none = {0};
-	CHECK_OK(predict_space(x, note, &none, &sum, NULL));
-	CHECK_INT((intmax_t)sum.points, 5);
+	CHECK_OK(scan_space(x, NULL, PREDICT_MAX, note, &none, &sum, NULL));
+	CHECK_INT((intmax_t)sum.allowed, 5);
 	CHECK_INT((intmax_t)sum.unknown, 5);
 	CHECK_INT((intmax_t)sum.infeasible, 0);
-	CHECK(sum.complete);
+	CHECK(sum.whole);
 	Predictor predictor = {.experiment = x};
 	Point first;
 	CHECK(space_first(x->space, &first));
@@ -68,10 +70,10 @@ TEST(what_cannot_start_is_counted_among_what_is_allowed)
 {
 	_cleanup_(config_freep) Plan *p = shares_plan();
 	const Experiment *x = &p->experiments[0];
-	Prediction sum;
+	Scan sum;
 	Refusals r = {0};
-	CHECK_OK(predict_space(x, note, &r, &sum, NULL));
-	CHECK_INT((intmax_t)sum.points, 3);
+	CHECK_OK(scan_space(x, NULL, PREDICT_MAX, note, &r, &sum, NULL));
+	CHECK_INT((intmax_t)sum.allowed, 3);
 	CHECK_INT((intmax_t)sum.infeasible, 2);
 	CHECK_INT((intmax_t)r.n, 2);
 	CHECK_INT(r.levels[0], 0);
@@ -84,9 +86,9 @@ TEST(what_cannot_start_is_counted_among_what_is_allowed)
 TEST(a_callback_that_fails_ends_the_walk)
 {
 	_cleanup_(config_freep) Plan *p = shares_plan();
-	Prediction sum;
+	Scan sum;
 	Refusals r = {.stop_with = -ENOSPC};
-	CHECK_ERR(predict_space(&p->experiments[0], note, &r, &sum, NULL), ENOSPC);
+	CHECK_ERR(scan_space(&p->experiments[0], NULL, PREDICT_MAX, note, &r, &sum, NULL), ENOSPC);
 	CHECK_INT((intmax_t)r.n, 1);
 }
 
@@ -100,10 +102,10 @@ TEST(a_large_space_is_looked_at_in_part_and_that_is_said)
 	    "  search_space: {a: {min: 1, max: 1000}, b: {min: 1, max: 21}}\n"
 	    "  evaluator: {command: [/bin/true]}\n";
 	CHECK_OK(config_load_text("dream.yaml", text, strlen(text), DIAG_ERROR, &p, &d, NULL));
-	Prediction sum;
-	CHECK_OK(predict_space(&p->experiments[0], NULL, NULL, &sum, NULL));
-	CHECK_INT((intmax_t)sum.points, PREDICT_MAX);
-	CHECK(!sum.complete);
+	Scan sum;
+	CHECK_OK(scan_space(&p->experiments[0], NULL, PREDICT_MAX, NULL, NULL, &sum, NULL));
+	CHECK_INT((intmax_t)sum.allowed, PREDICT_MAX);
+	CHECK(!sum.whole);
 }
 
 TEST(the_chance_of_a_false_winner_is_shared_among_the_finalists)

@@ -1,7 +1,8 @@
-/* The memory model over a whole space, one point at a time. */
+#include "config/scan.h"
+
 #include <math.h>
 
-#include "cli/internal.h"
+#include "base/str.h"
 
 int scan_point(const Experiment *x, const Footprint *fp, const Point *p, Fit *ret, Err *err)
 {
