@@ -1,0 +1,37 @@
+#pragma once
+/* A command that starts a server: what production runs, with a few values changed. */
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/str.h"
+
+typedef struct ServerCommand {
+	char **argv; /* owned, NULL-terminated; argv[0] is executed */
+	char **env; /* owned, NULL-terminated "NAME=value": its whole environment. May hold secrets:
+		       never logged */
+	char *cwd, *user, *group; /* NULL: ours */
+	json_t *limits;		  /* of the production unit, by systemd's names; NULL */
+	char *from; /* where it comes from, for people: "judge.service", "dream.yaml" */
+} ServerCommand;
+
+void servercommand_done(ServerCommand *c);
+int servercommand_copy(const ServerCommand *from, ServerCommand *ret) _must_check_;
+
+/* The value of "--flag value" or "--flag=value"; NULL: not there. `names`: all its spellings,
+ * NULL-terminated. The last one on the line counts. */
+const char *command_flag(const ServerCommand *c, const char *const *names);
+/* Replaces every value of the flag, in the style it is written in; adds `names[0] value` when it is
+ * not there. value NULL: takes the flag out. */
+int command_set_flag(ServerCommand *c, const char *const *names, const char *value) _must_check_;
+/* A flag without a value: there or not. */
+int command_set_switch(ServerCommand *c, const char *const *names, bool on) _must_check_;
+const char *command_env(const ServerCommand *c, const char *name);
+int command_set_env(ServerCommand *c, const char *name,
+		    const char *value) _must_check_; /* value NULL: takes it out */
+
+/* The command for people and records: argv with what may be a secret (--api-key, *token*, *secret*,
+ * *password*) left out, quoted so that a shell would read it back. */
+int command_words(const ServerCommand *c, Str *out);

@@ -1,0 +1,99 @@
+#pragma once
+/* systemd over its D-Bus interface: units, their properties, jobs. Asynchronous on the caller's
+ * loop where it may take long; a property read is one short call. */
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <systemd/sd-event.h>
+
+#include "base/cleanup.h"
+#include "base/err.h"
+
+typedef struct Systemd Systemd; /* a connection to one manager */
+
+/* -ENOENT or -ECONNREFUSED: no systemd manager is to be reached here. `user`: the user's own
+ * manager. */
+int systemd_open(sd_event *loop, bool user, Systemd **ret, Err *err) _must_check_;
+Systemd *systemd_close(Systemd *s); /* accepts NULL, returns NULL */
+DEFINE_CLEANUP(Systemd *, systemd_close)
+
+typedef struct UnitState {
+	char load[24], active[24], sub[24]; /* "loaded", "active", "running" */
+	char result[24];		    /* "success", "oom-kill", "exit-code", ... */
+	char invocation[40];
+	pid_t main_pid;
+	int exit_code, exit_status; /* ExecMainCode (CLD_*), ExecMainStatus */
+	int64_t restarts;
+	int64_t active_since_us; /* monotonic; 0: not */
+	bool needs_reload;
+	char *cgroup; /* "/system.slice/x.service"; "" */
+} UnitState;
+
+int unit_state(Systemd *s, const char *unit, UnitState *ret, Err *err) _must_check_;
+void unit_state_done(UnitState *u);
+
+/* What a unit runs, as the manager has it: specifiers are resolved, variables in the command line
+ * are not. */
+typedef struct UnitExec {
+	char *unit, *fragment; /* the unit's file; may be "" */
+	char **argv;	       /* argv[0] is the path that is executed */
+	size_t n_commands;     /* of ExecStart=; more than one is a oneshot's */
+	char **env;	       /* Environment= */
+	char **env_files;      /* EnvironmentFile=; a leading "-": may be missing */
+	char *user, *group, *cwd, *root_dir;
+	char *type; /* "notify", ... */
+	json_t *
+	    limits; /* the Limit*, CPUQuota.., MemoryMax, TasksMax that are set, by property name */
+	json_t *sandbox; /* ProtectSystem, PrivateTmp, ... that are set and change what the program
+			    sees */
+} UnitExec;
+
+int unit_exec(Systemd *s, const char *unit, UnitExec *ret, Err *err) _must_check_;
+void unit_exec_done(UnitExec *u);
+
+/* Jobs. done() gets systemd's result word ("done", "failed", "timeout", "dependency", ...) or an
+ * error. The signal is subscribed to before the call is made. */
+typedef void JobDone(void *ctx, const char *result, const Err *err);
+typedef struct Job_ UnitJob;
+int unit_start(Systemd *s, const char *unit, JobDone *done, void *ctx, UnitJob **ret,
+	       Err *err) _must_check_;
+int unit_stop(Systemd *s, const char *unit, JobDone *done, void *ctx, UnitJob **ret,
+	      Err *err) _must_check_;
+UnitJob *unitjob_forget(UnitJob *j); /* done() is not called any more; the job goes on */
+
+/* A transient service. Properties by systemd's names, in the order given. */
+typedef struct TransientSpec {
+	const char *unit; /* "dream-trial-....service" */
+	const char *description;
+	char *const *argv, *const *env;
+	const char *cwd, *user, *group;
+	const char *slice;
+	int64_t memory_max, tasks_max; /* 0: none */
+	double cpu_quota;	       /* 1.5: one and a half cores; 0: none */
+	int64_t runtime_max_us;	       /* 0: none */
+	int64_t nofile;		       /* 0: default */
+	const char *const *conflicts;  /* NULL-terminated; NULL */
+	const char *const *stop_post;  /* one command, NULL-terminated; NULL */
+	int log_fd;		       /* standard output and error; -1: the journal */
+} TransientSpec;
+int unit_run_transient(Systemd *s, const TransientSpec *spec, JobDone *done, void *ctx,
+		       UnitJob **ret, Err *err) _must_check_;
+/* Forgets a failed unit ("systemctl reset-failed"). */
+int unit_reset_failed(Systemd *s, const char *unit, Err *err) _must_check_;
+
+/* Called when one of the unit's states changes, until forgotten. */
+typedef struct UnitWatch UnitWatch;
+int unit_watch(Systemd *s, const char *unit, void (*changed)(void *ctx, const UnitState *u),
+	       void *ctx, UnitWatch **ret, Err *err) _must_check_;
+UnitWatch *unitwatch_free(UnitWatch *w);
+
+/* The unit that a process belongs to, from its cgroup; "" for none. New string. */
+int unit_of_pid(pid_t pid, char **ret, Err *err) _must_check_;
+
+typedef struct UnitName {
+	char *name, *active, *description;
+} UnitName;
+/* The loaded service units. New array. */
+int unit_list(Systemd *s, UnitName **ret, size_t *ret_n, Err *err) _must_check_;
+void unit_list_free(UnitName *list, size_t n);
