@@ -322,7 +322,7 @@ const ConfTable workload_table = {
 static const Stream steady_llm = {
     .arrivals = ARRIVALS_POISSON,
     .rate = 0.7,
-    .cv = 1,
+    .cv = 3,
     .requests = 150,
     .warmup = 10,
     .prompt = {.median = 100, .sigma = 0.4, .min = 16, .max = 1024},
@@ -332,7 +332,7 @@ static const Stream steady_llm = {
 static const Stream steady_stt = {
     .arrivals = ARRIVALS_POISSON,
     .rate = 0.7,
-    .cv = 1,
+    .cv = 3,
     .requests = 150,
     .warmup = 5,
     .clip_ms = {.median = 3000, .sigma = 0.3, .min = 500, .max = 30000},
