@@ -34,6 +34,12 @@ typedef struct SharedGpu {
 	int32_t cc_major, cc_minor;
 	int64_t throttle_bits;
 	int32_t lists_processes, bytes_available; /* what this NVML can say */
+	/* What the card says about itself. 0 and "": this one does not say. */
+	char driver[32];
+	int64_t reserved_bytes; /* of the total, by the driver: nobody can take them */
+	int32_t sm_mhz, sm_max_mhz, memory_mhz, temperature_c;
+	double power_w, power_limit_w, energy_j;
+	int32_t persistence, mig, display, compute_mode; /* as NVML numbers them */
 	uint64_t n_xids;
 	uint64_t xids[SHARED_XIDS_MAX]; /* a ring */
 	SharedProcess processes[SHARED_PROCESSES_MAX];
