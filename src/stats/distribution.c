@@ -69,8 +69,7 @@ static double log_gamma(double x)
 	return lgamma_r(x, &sign);
 }
 
-/* I_x(a, b), regularised. */
-static double beta_cdf(double x, double a, double b)
+double stats_beta_cdf(double x, double a, double b)
 {
 	if (x <= 0)
 		return 0;
@@ -87,8 +86,8 @@ static double beta_cdf(double x, double a, double b)
 static double t_upper(double t, double df)
 {
 	if (t * t < df) /* near the middle the other tail of the beta is the accurate one */
-		return 0.5 - 0.5 * beta_cdf(t * t / (df + t * t), 0.5, df / 2);
-	return 0.5 * beta_cdf(df / (df + t * t), df / 2, 0.5);
+		return 0.5 - 0.5 * stats_beta_cdf(t * t / (df + t * t), 0.5, df / 2);
+	return 0.5 * stats_beta_cdf(df / (df + t * t), df / 2, 0.5);
 }
 
 static double t_density(double t, double df)

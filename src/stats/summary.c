@@ -1,4 +1,4 @@
-/* Means, spreads and quantiles of a sample, and how much of it is independent. */
+/* Means, spreads and quantiles of a sample. */
 #include "stats/stats.h"
 
 #include <math.h>
@@ -61,28 +61,4 @@ double stats_quantile(const double *sorted, size_t n, double q)
 		return sorted[n - 1];
 	double part = at - (double)below;
 	return sorted[below] + part * (sorted[below + 1] - sorted[below]);
-}
-
-double stats_autocorrelation(const double *x, size_t n)
-{
-	if (n < 2)
-		return (double)NAN;
-	double mean = stats_mean(x, n), all = 0, lagged = 0;
-	for (size_t i = 0; i < n; i++) {
-		all += (x[i] - mean) * (x[i] - mean);
-		if (i > 0)
-			lagged += (x[i] - mean) * (x[i - 1] - mean);
-	}
-	return all > 0 ? lagged / all : 0;
-}
-
-double stats_effective_n(const double *x, size_t n)
-{
-	if (n == 0)
-		return (double)NAN;
-	double rho = stats_autocorrelation(x, n);
-	if (!(rho > 0))
-		return (double)n; /* alternation is not extra information to rely on */
-	double left = (double)n * (1 - rho) / (1 + rho);
-	return left < 1 ? 1 : left;
 }
