@@ -34,6 +34,9 @@ typedef struct GpuProcess {
 	pid_t pid;
 	unsigned lists;	    /* GpuList bits: a process may be in several */
 	int64_t used_bytes; /* -1: not available (WSL, containers, old drivers) */
+	/* False: no process here has that number. It has just ended, or NVML counts in another PID
+	 * namespace than ours. */
+	bool visible;
 } GpuProcess;
 
 /* What does not change while the driver is loaded. "" and -1: not available. */
@@ -43,7 +46,9 @@ typedef struct GpuInfo {
 	int cc_major, cc_minor; /* compute capability */
 	int64_t total_bytes;
 	int persistence, mig, display; /* 1, 0, -1 */
-	int compute_mode;
+	int compute_mode;	       /* 0 shared, 2 prohibited, 3 one process at a time; -1 */
+	int sm_max_mhz;
+	double power_limit_w;
 } GpuInfo;
 
 /* One look. -1 (NAN for doubles): not available. */
@@ -59,6 +64,22 @@ typedef struct GpuState {
 	bool processes_known; /* false: NVML does not list them here */
 } GpuState;
 
+/* What to look at: the cheap part alone, for many looks a second, or more. */
+typedef enum GpuLook {
+	GPU_LOOK_MEMORY = 1, /* bytes and processes */
+	GPU_LOOK_LOAD = 2,   /* utilisation, clocks, throttling */
+	GPU_LOOK_POWER = 4,  /* temperature, power, energy: slow on some cards */
+	GPU_LOOK_ALL = 7,
+} GpuLook;
+
+/* How busy one process kept the multiprocessors over a sample that ended at `at_us` (of the
+ * driver's clock: only good for telling samples apart). */
+typedef struct GpuActivity {
+	pid_t pid;
+	int sm_pct;
+	uint64_t at_us;
+} GpuActivity;
+
 size_t nvml_count(const Nvml *n);
 const GpuInfo *nvml_info(const Nvml *n, size_t i);
 /* By UUID ("GPU-..."), a unique beginning of one, or an index as text; -ENOENT with the list of
@@ -66,9 +87,18 @@ const GpuInfo *nvml_info(const Nvml *n, size_t i);
 int nvml_find(const Nvml *n, const char *which, size_t *ret, Err *err) _must_check_;
 /* A card that has fallen off the bus is -ENODEV. */
 int nvml_read(Nvml *n, size_t i, GpuState *ret, Err *err) _must_check_;
+/* The same with only these parts (GpuLook bits); the fields of the others are left as they are. */
+int nvml_look(Nvml *n, size_t i, unsigned what, GpuState *ret, Err *err) _must_check_;
+/* Samples of processes since the last call, up to `max`; how many. -EOPNOTSUPP: this card or driver
+ * has no such accounting (MIG, old ones). */
+int nvml_activity(Nvml *n, size_t i, GpuActivity *ret, size_t max) _must_check_;
+/* The driver's version, and the newest CUDA that it supports; "" when they are not available. */
+const char *nvml_driver(const Nvml *n);
+const char *nvml_cuda(const Nvml *n);
 /* The throttle bits that mean a slower card than asked for, in words: "thermal, power cap"; "" for
  * none. */
 void gpu_throttle_words(int64_t bits, char *ret, size_t size);
+bool gpu_throttled(int64_t bits);
 
 /* Xid events since the last call, without waiting: their number, up to `max`. 0 also where events
  * are not supported (nvml_has_xid()). */

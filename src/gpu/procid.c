@@ -12,8 +12,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* /proc files are made on reading and have no size; all that matters here is short. */
-static ssize_t read_proc(const char *path, char *buf, size_t size)
+ssize_t procfile_read(const char *path, char *buf, size_t size)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
@@ -38,24 +37,25 @@ static ssize_t read_proc(const char *path, char *buf, size_t size)
 int procstat_read(pid_t pid, ProcStat *ret)
 {
 	char path[64], buf[1024], state;
-	int group, session;
+	int parent, group, session;
 	uint64_t start;
 
 	if (pid <= 0)
 		return -ESRCH;
 	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-	ssize_t n = read_proc(path, buf, sizeof(buf));
+	ssize_t n = procfile_read(path, buf, sizeof(buf));
 	if (n < 0)
 		return n == -ENOENT ? -ESRCH : (int)n;
 	const char *after = strrchr(buf, ')'); /* the name before it may hold anything */
-	/* Fields 3 state, 5 group, 6 session, 22 start time: proc(5). */
+	/* Fields 3 state, 4 parent, 5 group, 6 session, 22 start time: proc(5). */
 	if (!after || sscanf(after,
-			     ") %c %*d %d %d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d "
+			     ") %c %d %d %d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d "
 			     "%*d %*d %" SCNu64,
-			     &state, &group, &session, &start) != 4)
+			     &state, &parent, &group, &session, &start) != 5)
 		return -ESRCH;
 	*ret = (ProcStat){
 	    .id = {pid, start},
+	    .parent = parent,
 	    .group = group,
 	    .session = session,
 	    .dead = state == 'Z' || state == 'X',
@@ -71,7 +71,7 @@ bool procid_runs(const ProcId *id)
 
 int boot_id_read(char ret[BOOT_ID_SIZE])
 {
-	ssize_t n = read_proc("/proc/sys/kernel/random/boot_id", ret, BOOT_ID_SIZE);
+	ssize_t n = procfile_read("/proc/sys/kernel/random/boot_id", ret, BOOT_ID_SIZE);
 	if (n < 0)
 		return (int)n;
 	ret[strcspn(ret, "\n")] = '\0';
@@ -106,8 +106,8 @@ bool process_holds_flock(pid_t pid, ino_t inode, pid_t locker)
 		if (!isdigit((unsigned char)e->d_name[0]))
 			continue;
 		snprintf(path, sizeof(path), "/proc/%d/fdinfo/%.20s", (int)pid, e->d_name);
-		found =
-		    read_proc(path, buf, sizeof(buf)) > 0 && fdinfo_has_lock(buf, inode, locker);
+		found = procfile_read(path, buf, sizeof(buf)) > 0 &&
+			fdinfo_has_lock(buf, inode, locker);
 	}
 	closedir(d);
 	return found;

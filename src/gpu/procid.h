@@ -12,13 +12,17 @@ typedef struct ProcId {
 
 typedef struct ProcStat {
 	ProcId id;
-	pid_t group, session;
+	pid_t parent, group, session;
 	bool dead; /* a zombie: ended, not yet reaped */
 } ProcStat;
 
 enum {
 	BOOT_ID_SIZE = 40
 };
+
+/* The beginning of a file of /proc, which has no size before it is read, with a NUL after it: its
+ * length, or -errno. */
+ssize_t procfile_read(const char *path, char *buf, size_t size);
 
 /* -ESRCH: there is no such process. */
 int procstat_read(pid_t pid, ProcStat *ret);
