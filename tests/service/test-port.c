@@ -46,8 +46,7 @@ TEST(a_port_that_we_listen_on_is_taken_by_us)
 
 TEST(a_bound_socket_that_does_not_listen_is_nobodys_service)
 {
-	struct sockaddr_in a = {.sin_family = AF_INET,
-				.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	socklen_t len = sizeof(a);
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	CHECK_INT(bind(fd, (struct sockaddr *)&a, len), 0);

@@ -1,0 +1,170 @@
+#include "service/strings.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/str.h"
+
+size_t strings_count(char *const *list)
+{
+	size_t n = 0;
+	while (list && list[n])
+		n++;
+	return n;
+}
+
+char **strings_free(char **list)
+{
+	for (char **s = list; s && *s; s++)
+		free(*s);
+	free(list);
+	return NULL;
+}
+
+char **strings_copy(char *const *list)
+{
+	size_t n = strings_count(list);
+	char **copy = calloc(n + 1, sizeof(*copy));
+	for (size_t i = 0; copy && i < n; i++) {
+		copy[i] = strdup(list[i]);
+		if (!copy[i])
+			return strings_free(copy);
+	}
+	return copy;
+}
+
+static char **grown(char ***list, size_t n)
+{
+	char **more = realloc(*list, (n + 2) * sizeof(*more));
+	if (more)
+		*list = more;
+	return more;
+}
+
+int strings_add(char ***list, char *one)
+{
+	size_t n = strings_count(*list);
+	char **more = one ? grown(list, n) : NULL;
+	if (!more) {
+		free(one);
+		return -ENOMEM;
+	}
+	more[n] = one;
+	more[n + 1] = NULL;
+	return 0;
+}
+
+void strings_remove(char **list, size_t i)
+{
+	size_t n = strings_count(list);
+	if (i >= n)
+		return;
+	free(list[i]);
+	memmove(&list[i], &list[i + 1], (n - i) * sizeof(*list));
+}
+
+int strings_insert(char ***list, size_t i, const char *one)
+{
+	int r = strings_add(list, strdup(one));
+	if (r < 0)
+		return r;
+	size_t last = strings_count(*list) - 1;
+	if (i >= last)
+		return 0;
+	char *moved = (*list)[last];
+	memmove(&(*list)[i + 1], &(*list)[i], (last - i) * sizeof(**list));
+	(*list)[i] = moved;
+	return 0;
+}
+
+const char *path_base(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	return slash ? slash + 1 : path;
+}
+
+/* --- Environments ---------------------------------------------------------------------------- */
+
+bool env_name_valid(const char *name, size_t len)
+{
+	if (len == 0 || (name[0] >= '0' && name[0] <= '9'))
+		return false;
+	for (size_t i = 0; i < len; i++) {
+		char c = name[i];
+		if (!((c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
+		      c == '_'))
+			return false;
+	}
+	return true;
+}
+
+static size_t env_find(char *const *env, const char *name, size_t len)
+{
+	size_t i = 0;
+	while (env && env[i] && !(strncmp(env[i], name, len) == 0 && env[i][len] == '='))
+		i++;
+	return i;
+}
+
+const char *env_get(char *const *env, const char *name, size_t name_len)
+{
+	size_t i = env_find(env, name, name_len);
+	return env && env[i] ? env[i] + name_len + 1 : NULL;
+}
+
+int env_set(char ***env, const char *name, const char *value)
+{
+	size_t i = env_find(*env, name, strlen(name));
+	bool there = *env && (*env)[i];
+
+	if (!value) {
+		if (there)
+			strings_remove(*env, i);
+		return 0;
+	}
+	char *entry = str_fmt("%s=%s", name, value);
+	if (!there)
+		return strings_add(env, entry);
+	if (!entry)
+		return -ENOMEM;
+	free((*env)[i]);
+	(*env)[i] = entry;
+	return 0;
+}
+
+/* --- Words ----------------------------------------------------------------------------------- */
+
+static const char *split_one(const char *p, Str *word)
+{
+	char quote = '\0';
+
+	for (; *p && (quote || !strchr(" \t\r\n", *p)); p++) {
+		if (quote && *p == quote)
+			quote = '\0';
+		else if (!quote && (*p == '"' || *p == '\''))
+			quote = *p;
+		else if (*p == '\\' && p[1])
+			str_addc(word, *++p);
+		else
+			str_addc(word, *p);
+	}
+	return p;
+}
+
+int words_split(const char *text, char ***out)
+{
+	for (const char *p = text;;) {
+		p += strspn(p, " \t\r\n");
+		if (!*p)
+			return 0;
+		Str word = STR_INIT;
+		char *s = NULL;
+		p = split_one(p, &word);
+		int r = str_take(&word, &s);
+		str_done(&word);
+		if (r >= 0)
+			r = strings_add(out, s);
+		if (r < 0)
+			return r;
+	}
+}
