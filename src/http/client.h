@@ -63,6 +63,7 @@ const char *http_fault_name(HttpFault f); /* "connect" */
 typedef struct HttpEnd {
 	HttpFault fault;
 	int error;	  /* errno > 0 where there is one */
+	const char *why;  /* what is wrong with the answer or the certificate; a constant; NULL */
 	int status;	  /* 0: none came */
 	int64_t began_us; /* http_call() */
 	int64_t sent_us;  /* the last byte of the request was handed to the kernel; 0: never */

@@ -1,8 +1,9 @@
 #include "http/client.h"
 
 static const char *const names[] = {
-    [HTTP_FINE] = "fine",	    [HTTP_RESOLVE] = "resolve", [HTTP_CONNECT] = "connect",
-    [HTTP_TLS] = "tls",		    [HTTP_TIMEOUT] = "timeout", [HTTP_CLOSED] = "closed",
+    [HTTP_FINE] = "fine",	    [HTTP_RESOLVE] = "resolve",
+    [HTTP_CONNECT] = "connect",	    [HTTP_TLS] = "tls",
+    [HTTP_TIMEOUT] = "timeout",	    [HTTP_CLOSED] = "closed",
     [HTTP_TRUNCATED] = "truncated", [HTTP_GARBAGE] = "garbage",
 };
 
