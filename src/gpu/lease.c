@@ -366,3 +366,25 @@ int lease_note_child(Lease *l, pid_t pgid, Err *err)
 		return err_set(err, r, "cannot write the GPU lease: %s", strerror(-r));
 	return 0;
 }
+
+/* The file says it all: who leads, and whom it has noted. */
+int lease_adopt(int fd, Lease **ret, Err *err)
+{
+	_cleanup_(lease_dropp) Lease *l = calloc(1, sizeof(*l));
+	if (!l)
+		return err_oom(err);
+	l->fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	if (l->fd < 0)
+		return err_set(err, -errno, "descriptor %d is no GPU lease: %s", fd,
+			       strerror(errno));
+	int r = leaseinfo_read(l->fd, &l->info);
+	if (r < 0)
+		return err_set(err, r, "descriptor %d is no GPU lease: %s", fd, strerror(-r));
+	*ret = TAKE_PTR(l);
+	return 0;
+}
+
+Lease *lease_forget(Lease *l)
+{
+	return lease_drop(l);
+}

@@ -19,6 +19,11 @@ int lease_take(const char *dir, const char *gpu_uuid, const char *purpose, Lease
 Lease *lease_release(Lease *l); /* accepts NULL, returns NULL */
 DEFINE_CLEANUP(Lease *, lease_release)
 
+/* The lease that our parent took and we inherited as this descriptor, so that our own children can
+ * be noted in it. It stays the parent's: lease_forget() only closes our copy. */
+int lease_adopt(int fd, Lease **ret, Err *err) _must_check_;
+Lease *lease_forget(Lease *l); /* accepts NULL, returns NULL */
+
 /* The descriptor that children inherit (ProcSpec.keep_fds). */
 int lease_fd(const Lease *l);
 /* Remembers a child (a process group) in the file, before it can do anything: what a later holder

@@ -35,6 +35,9 @@ DEFINE_CLEANUP(Sampler *, sampler_free)
 /* From now on these processes are a service's of ours; the strings are copied. The handle, or
  * -E2BIG. */
 int sampler_add(Sampler *s, const Owner *o);
+/* It has started: until then a neighbour that gives memory back is contention too, because it
+ * disturbs a server that measures what is free. */
+void sampler_ready(Sampler *s, int handle);
 /* It was stopped on purpose: its processes may go. */
 void sampler_gone(Sampler *s, int handle);
 
