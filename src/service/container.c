@@ -195,7 +195,7 @@ static int check_option(const Option *o, Err *err)
 
 int container_split(char *const *argv, size_t *ret_image_at, Err *err)
 {
-	size_t i;
+	size_t i = 0;
 
 	if (!argv || !argv[0] || !is_program(argv[0])) {
 		static const char *const composes[] = {"docker-compose", "podman-compose", NULL};
