@@ -17,6 +17,8 @@ typedef struct Systemd Systemd; /* a connection to one manager */
 int systemd_open(sd_event *loop, bool user, Systemd **ret, Err *err) _must_check_;
 Systemd *systemd_close(Systemd *s); /* accepts NULL, returns NULL */
 DEFINE_CLEANUP(Systemd *, systemd_close)
+bool systemd_is_user(const Systemd *s);
+sd_event *systemd_loop(const Systemd *s);
 
 typedef struct UnitState {
 	char load[24], active[24], sub[24]; /* "loaded", "active", "running" */
@@ -26,10 +28,12 @@ typedef struct UnitState {
 	int exit_code, exit_status; /* ExecMainCode (CLD_*), ExecMainStatus */
 	int64_t restarts;
 	int64_t active_since_us; /* monotonic; 0: not */
+	int64_t started_in_us;	 /* what its last start took until it was active; 0: unknown */
 	bool needs_reload;
 	char *cgroup; /* "/system.slice/x.service"; "" */
 } UnitState;
 
+/* A unit that does not exist is no error: its `load` is "not-found". */
 int unit_state(Systemd *s, const char *unit, UnitState *ret, Err *err) _must_check_;
 void unit_state_done(UnitState *u);
 
@@ -53,14 +57,19 @@ int unit_exec(Systemd *s, const char *unit, UnitExec *ret, Err *err) _must_check
 void unit_exec_done(UnitExec *u);
 
 /* Jobs. done() gets systemd's result word ("done", "failed", "timeout", "dependency", ...) or an
- * error. The signal is subscribed to before the call is made. */
+ * error (then `result` is NULL): -ENOENT no such unit, -EACCES not allowed (the message says which
+ * right is missing), -ENOTCONN the manager is gone. Called once, from the loop, never from inside
+ * the call that made the job. The signal is subscribed to before the call is made. */
 typedef void JobDone(void *ctx, const char *result, const Err *err);
 typedef struct Job_ UnitJob;
 int unit_start(Systemd *s, const char *unit, JobDone *done, void *ctx, UnitJob **ret,
 	       Err *err) _must_check_;
 int unit_stop(Systemd *s, const char *unit, JobDone *done, void *ctx, UnitJob **ret,
 	      Err *err) _must_check_;
-UnitJob *unitjob_forget(UnitJob *j); /* done() is not called any more; the job goes on */
+/* done() is not called any more; the job goes on. Accepts NULL, returns NULL; not after done(). */
+UnitJob *unitjob_forget(UnitJob *j);
+/* What a job's or a unit's result word means and what to do about it; a clause for a message. */
+const char *unit_result_words(const char *result);
 
 /* A transient service. Properties by systemd's names, in the order given. */
 typedef struct TransientSpec {
@@ -76,20 +85,33 @@ typedef struct TransientSpec {
 	const char *const *conflicts;  /* NULL-terminated; NULL */
 	const char *const *stop_post;  /* one command, NULL-terminated; NULL */
 	int log_fd;		       /* standard output and error; -1: the journal */
+	int input_fd;		  /* standard input; 0 or less: none. Of a pipe, the manager and the
+				     process hold the reading end and nothing else */
+	int64_t stop_timeout_us;  /* from SIGTERM to SIGKILL, and for stop_post; 0: default */
+	int64_t start_timeout_us; /* 0: default */
+	const char *type;	  /* "exec" when NULL: the start is done when the program runs */
+	const char *binds_to;	  /* ends when this unit ends; NULL */
 } TransientSpec;
+/* argv and stop_post are executed as they are: nothing in them is expanded. */
 int unit_run_transient(Systemd *s, const TransientSpec *spec, JobDone *done, void *ctx,
 		       UnitJob **ret, Err *err) _must_check_;
 /* Forgets a failed unit ("systemctl reset-failed"). */
 int unit_reset_failed(Systemd *s, const char *unit, Err *err) _must_check_;
 
-/* Called when one of the unit's states changes, until forgotten. */
+/* Called from the loop when the unit is in another state than when the watch began, and at every
+ * change after that, until forgotten. Several changes in a row may come as one. When the manager is
+ * gone, `active` is "". */
 typedef struct UnitWatch UnitWatch;
 int unit_watch(Systemd *s, const char *unit, void (*changed)(void *ctx, const UnitState *u),
 	       void *ctx, UnitWatch **ret, Err *err) _must_check_;
-UnitWatch *unitwatch_free(UnitWatch *w);
+UnitWatch *unitwatch_free(UnitWatch *w); /* accepts NULL, returns NULL */
 
-/* The unit that a process belongs to, from its cgroup; "" for none. New string. */
+/* The unit that a process belongs to, from its cgroup; "" for none. Inside a user's manager it is
+ * that manager's unit, where it has one. New string. */
 int unit_of_pid(pid_t pid, char **ret, Err *err) _must_check_;
+/* The same from the text of /proc/PID/cgroup. *ret_user (may be NULL): it is a unit of a user's
+ * manager. */
+int unit_of_cgroup(const char *text, char **ret, bool *ret_user) _must_check_;
 
 typedef struct UnitName {
 	char *name, *active, *description;
