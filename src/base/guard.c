@@ -6,6 +6,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -42,12 +43,26 @@ static int inherit_only(const GuardSpec *g)
 	return 0;
 }
 
+/* A change of user takes the parent-death signal away. */
+static int become(const ProcUser *u)
+{
+	if (!u)
+		return 0;
+	if (setgroups(u->n_groups, u->groups) < 0 || setresgid(u->gid, u->gid, u->gid) < 0 ||
+	    setresuid(u->uid, u->uid, u->uid) < 0)
+		return -errno;
+	return prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 ? -errno : 0;
+}
+
 _Noreturn static void worker_main(const GuardSpec *g, pid_t guard)
 {
 	sigset_t none;
 	char go;
 
-	setpgid(0, 0);
+	if (g->own_session)
+		setsid();
+	else
+		setpgid(0, 0);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != guard)
 		_exit(127);
@@ -65,6 +80,11 @@ _Noreturn static void worker_main(const GuardSpec *g, pid_t guard)
 	int r = inherit_only(g);
 	if (r < 0) {
 		report(g, GUARD_STDIO, 0, -r);
+		_exit(127);
+	}
+	r = become(g->user);
+	if (r < 0) {
+		report(g, GUARD_USER, 0, -r);
 		_exit(127);
 	}
 	if (g->cwd && chdir(g->cwd) < 0) {
@@ -203,7 +223,8 @@ _Noreturn void guard_main(const GuardSpec *g)
 	}
 	if (program == 0)
 		worker_main(g, me);
-	setpgid(program, program);
+	if (!g->own_session) /* a leader of a group could not begin a session */
+		setpgid(program, program);
 	report(g, GUARD_STARTED, program, 0);
 	close_others(g);
 

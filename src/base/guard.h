@@ -5,6 +5,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "base/proc.h"
+
 typedef struct GuardSpec {
 	const char *path; /* resolved program */
 	char *const *argv;
@@ -12,7 +14,9 @@ typedef struct GuardSpec {
 	const char *cwd;
 	const int *keep_fds;
 	size_t n_keep_fds;
-	int stdio[3];  /* what becomes 0, 1, 2; each above 2 */
+	bool own_session;
+	const ProcUser *user; /* NULL: the creator's */
+	int stdio[3];	      /* what becomes 0, 1, 2; each above 2 */
 	int report;    /* GuardReport messages go here; it closes when the program is executed */
 	int gate[2];   /* the program waits here for one byte; end of file calls it off */
 	pid_t creator; /* the process whose death ends everything */
@@ -29,6 +33,7 @@ typedef enum GuardStep {
 	GUARD_STARTED,
 	GUARD_FORK,
 	GUARD_STDIO,
+	GUARD_USER,
 	GUARD_CWD,
 	GUARD_EXEC,
 } GuardStep;

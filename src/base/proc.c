@@ -73,10 +73,11 @@ static bool is_overridden(const char *entry, const char *const *env)
 }
 
 /* Ours without what `env` replaces or removes, then the additions. The strings are borrowed. */
-static char **build_env(const char *const *env)
+static char **build_env(const char *const *env, bool whole)
 {
+	char **ours = whole ? NULL : environ;
 	size_t n = 0;
-	for (char **e = environ; e && *e; e++)
+	for (char **e = ours; e && *e; e++)
 		n++;
 	for (const char *const *e = env; e && *e; e++)
 		n++;
@@ -84,7 +85,7 @@ static char **build_env(const char *const *env)
 	if (!list)
 		return NULL;
 	n = 0;
-	for (char **e = environ; e && *e; e++)
+	for (char **e = ours; e && *e; e++)
 		if (!is_overridden(*e, env))
 			list[n++] = *e;
 	for (; env && *env; env++)
@@ -156,7 +157,8 @@ static int make_ends(const ProcSpec *spec, Ends *e, Err *err)
 	if (r >= 0)
 		r = make_pipe(&e->gate[0], &e->gate[1]);
 	if (r >= 0)
-		r = make_pipe(&e->ours[1], &e->theirs[1]);
+		r = spec->stdout_fd > 0 ? dup_high(spec->stdout_fd, &e->theirs[1])
+					: make_pipe(&e->ours[1], &e->theirs[1]);
 	if (r >= 0)
 		r = spec->stderr_fd >= 0 ? dup_high(spec->stderr_fd, &e->theirs[2])
 					 : make_pipe(&e->ours[2], &e->theirs[2]);
@@ -208,6 +210,9 @@ static int spawn_failed(const ProcSpec *spec, const GuardReport *rep, Err *err)
 			       spec->argv[0], why);
 	case GUARD_STDIO:
 		return err_set(err, -rep->error, "cannot pass descriptors to '%s': %s",
+			       spec->argv[0], why);
+	case GUARD_USER:
+		return err_set(err, -rep->error, "cannot run '%s' as another user: %s",
 			       spec->argv[0], why);
 	case GUARD_STARTED:
 	case GUARD_EXEC:
@@ -263,7 +268,7 @@ static int spawn_with(const ProcSpec *spec, Ends *e, Proc *p, Err *err)
 	int r = proc_find_program(spec->argv[0], &path, err);
 	if (r < 0)
 		return r;
-	envp = build_env(spec->env);
+	envp = build_env(spec->env, spec->whole_env);
 	if (!envp)
 		return err_oom(err);
 	r = make_ends(spec, e, err);
@@ -276,6 +281,8 @@ static int spawn_with(const ProcSpec *spec, Ends *e, Proc *p, Err *err)
 	    .cwd = spec->cwd,
 	    .keep_fds = spec->keep_fds,
 	    .n_keep_fds = spec->n_keep_fds,
+	    .own_session = spec->own_session,
+	    .user = spec->user,
 	    .stdio = {e->theirs[0], e->theirs[1], e->theirs[2]},
 	    .report = e->report[1],
 	    .gate = {e->gate[0], e->gate[1]},

@@ -8,21 +8,34 @@
  * the guard kills all that is left and then ends the way the program ended. So a Proc that has been
  * reaped has left no process behind, and neither has a run that was killed. */
 #include <signal.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
 #include "base/err.h"
 
+/* Whose rights the program gets. Only root may give others than its own. */
+typedef struct ProcUser {
+	uid_t uid;
+	gid_t gid;
+	const gid_t *groups;
+	size_t n_groups;
+} ProcUser;
+
 typedef struct ProcSpec {
 	const char *const *argv; /* argv[0] is looked up in our PATH when it has no slash */
 	const char *const *env;	 /* "NAME=value" is added to (or replaces in) our environment,
 				    "NAME" alone is removed; may be NULL */
+	bool whole_env;		 /* `env` is all of it, and nothing of ours is inherited */
+	bool own_session;	 /* a session of its own, not only a process group */
+	const ProcUser *user;	 /* NULL: ours */
 	const char *cwd;	 /* NULL: ours; an argv[0] like "./x" is taken from here */
 	const int *keep_fds;	 /* descriptors above 2 that the child inherits under the same
 				    number; open until the last of its descendants is dead */
 	size_t n_keep_fds;
 	const char *stdin_path; /* NULL: a pipe; else opened for reading ("/dev/null") */
+	int stdout_fd;		/* 0 or -1: a pipe; else duplicated */
 	int stderr_fd;		/* -1: a pipe; else duplicated */
 	/* Called in our process when the program has its pid and its group but has not been
 	 * executed; a negative result calls it off. May be NULL. */

@@ -185,6 +185,61 @@ TEST(the_environment_is_ours_with_additions_replacements_and_removals)
 	CHECK_STR(out, "kept new none added\n");
 }
 
+TEST(an_environment_may_be_given_whole_and_output_may_go_to_a_file)
+{
+	char path[] = "/tmp/dream-test-proc-XXXXXX", text[256] = "";
+	int fd = mkstemp(path);
+	CHECK(fd >= 0);
+	const char *const env[] = {"ONLY=this", NULL};
+	ProcSpec s = sh(SH("export -p; echo to-stderr >&2"));
+	Proc p = PROC_INIT;
+	siginfo_t si;
+	s.env = env;
+	s.whole_env = true;
+	s.stdout_fd = s.stderr_fd = fd;
+	CHECK_OK(proc_spawn(&s, &p, NULL));
+	CHECK_INT(p.out, -1);
+	wait_end(&p, &si);
+	CHECK(pread(fd, text, sizeof(text) - 1, 0) > 0);
+	CHECK(strstr(text, "export ONLY=") != NULL);
+	CHECK(strstr(text, "export PATH=") == NULL);
+	CHECK(strstr(text, "to-stderr") != NULL);
+	proc_done(&p);
+	close(fd);
+	unlink(path);
+}
+
+TEST(a_program_may_lead_a_session_of_its_own)
+{
+	ProcSpec s = sh(SH("read x"));
+	Proc p = PROC_INIT;
+	s.own_session = true;
+	CHECK_OK(proc_spawn(&s, &p, NULL));
+	CHECK_INT(getsid(p.pid), p.pid);
+	CHECK_INT(getpgid(p.pid), p.pid);
+	int watched = watch(p.pid);
+	proc_done(&p);
+	check_dies(watched);
+}
+
+TEST(root_may_give_a_program_another_users_rights)
+{
+	if (geteuid() != 0)
+		SKIP("only root may change users");
+	const ProcUser nobody = {.uid = 65534, .gid = 65534};
+	ProcSpec s = sh(SH("id -u; id -g; id -G"));
+	long ids[3];
+	Proc p = PROC_INIT;
+	siginfo_t si;
+	s.user = &nobody;
+	CHECK_OK(proc_spawn(&s, &p, NULL));
+	read_numbers(p.out, ids, 3);
+	for (int i = 0; i < 3; i++)
+		CHECK_INT(ids[i], 65534);
+	wait_end(&p, &si);
+	proc_done(&p);
+}
+
 TEST(signals_start_with_their_defaults)
 {
 	_cleanup_free_ char *out = NULL;
