@@ -57,8 +57,10 @@ int stats_quantile_interval(const double *sorted, size_t n, double q, double con
  * has the distribution beta(r, n + 1 - r), which also says what "the 3.7th smallest" is. */
 static double place(double n, double q, double p)
 {
-	double lo = 0, hi = n + 1;
-	for (int i = 0; i < 60; i++) {
+	/* Far more than that number ever strays; it is found to a millionth of a place. */
+	double reach = 12 * sqrt(n * q * (1 - q)) + 4;
+	double lo = fmax(0, n * q - reach), hi = fmin(n + 1, n * q + reach);
+	while (hi - lo > 1e-6) {
 		double mid = 0.5 * (lo + hi);
 		if (stats_beta_cdf(q, mid, n + 1 - mid) > p)
 			lo = mid; /* too far to the left */
@@ -86,14 +88,13 @@ int stats_quantile_interval_near(const double *sorted, size_t n, double effectiv
 	    effective > (double)n)
 		return -EINVAL;
 	double tail = (1 - confidence) / 2, stretch = ((double)n + 1) / (effective + 1);
-	double lo = place(effective, q, 1 - tail) * stretch;
-	double hi = place(effective, q, tail) * stretch;
+	double lo = place(effective, q, 1 - tail), hi = place(effective, q, tail);
 	if (ret_needs)
 		*ret_needs = (size_t)ceil((double)interval_needs(q, tail) * (double)n / effective);
-	if (n < 2 || lo < 1 || hi > (double)n)
+	if (n < 2 || lo < 1 || hi > effective)
 		return -ENODATA;
-	*ret_lo = value_at(sorted, n, lo);
-	*ret_hi = value_at(sorted, n, hi);
+	*ret_lo = value_at(sorted, n, lo * stretch);
+	*ret_hi = value_at(sorted, n, hi * stretch);
 	return 0;
 }
 
