@@ -17,6 +17,50 @@ enum {
 	ID_DIGITS = 12, /* of a container, as its own tools show it */
 };
 
+/* --- Its cgroup --------------------------------------------------------------------------------
+ */
+
+/* One line is "ID:CONTROLLERS:PATH". How much its hierarchy says about who started a process: the
+ * unified one and systemd's own name units, the others only sometimes. 0: nothing. */
+static int line_rank(const char *line, size_t len, const char **ret_path, size_t *ret_len)
+{
+	const char *first = memchr(line, ':', len);
+	const char *second =
+	    first ? memchr(first + 1, ':', len - (size_t)(first + 1 - line)) : NULL;
+	if (!second || second + 1 >= line + len || second[1] != '/')
+		return 0;
+	*ret_path = second + 1;
+	*ret_len = len - (size_t)(second + 1 - line);
+	size_t controllers = (size_t)(second - first - 1);
+	/* The root says nothing; a hierarchy that nobody uses keeps everything there. */
+	if (*ret_len == 1)
+		return 1;
+	if (controllers == 0)
+		return 4;
+	if (controllers == strlen("name=systemd") &&
+	    memcmp(first + 1, "name=systemd", controllers) == 0)
+		return 3;
+	return 2;
+}
+
+char *path_of_cgroups(const char *text)
+{
+	const char *best = "", *path = NULL;
+	size_t best_len = 0, len = 0;
+	int best_rank = 0;
+	for (const char *line = text; *line;) {
+		size_t n = strcspn(line, "\n");
+		int rank = line_rank(line, n, &path, &len);
+		if (rank > best_rank) {
+			best_rank = rank;
+			best = path;
+			best_len = len;
+		}
+		line += n + (line[n] == '\n');
+	}
+	return strndup(best, best_len);
+}
+
 /* --- Where it runs --------------------------------------------------------------------------- */
 
 static size_t hex_digits(const char *s, size_t len)
