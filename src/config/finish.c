@@ -4,7 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "config/draft.h"
+#include "loadgen/trace.h"
 
 static const ConfNode *place(const ConfNode *n, const char *key)
 {
@@ -161,6 +163,48 @@ static void finish_baseline(Draft *f, const ConfNode *at, Diags *d)
 
 /* --- Load, evaluator ------------------------------------------------------------------------- */
 
+/* A trace stands beside the configuration, and is read once here so that its mistakes are found
+ * before anything runs. */
+static int finish_trace(Stream *s, const ConfNode *at, const char *dir, DiagLevel missing, Diags *d)
+{
+	if (!s || !s->trace)
+		return 0;
+	char *path = path_join(dir, s->trace);
+	if (!path)
+		return -ENOMEM;
+	free(s->trace);
+	s->trace = path;
+	Trace trace;
+	Err why = ERR_INIT;
+	int r = trace_read(path, &trace, &why);
+	if (r == 0)
+		trace_done(&trace);
+	else if (err_is_shortage(r))
+		return r;
+	else if (missing == DIAG_WARNING && r == -ENOENT)
+		conf_warn(place(at, "trace"), d, NULL, "%s", why.msg);
+	else
+		conf_fault(place(at, "trace"), d, "a trace as dream.yaml(5) describes it", "%s",
+			   why.msg);
+	return 0;
+}
+
+static int finish_traces(Experiment *x, const ConfNode *at, const char *dir, DiagLevel missing,
+			 Diags *d)
+{
+	const ConfNode *map = conf_get(at, "workloads");
+	Workload *w = x->workloads.items;
+	int r = 0;
+
+	for (size_t i = 0; i < x->workloads.n && r == 0; i++) {
+		const ConfNode *one = w[i].name ? conf_get(map, w[i].name) : NULL;
+		r = finish_trace(w[i].llm, conf_get(one, "llm"), dir, missing, d);
+		if (r == 0)
+			r = finish_trace(w[i].stt, conf_get(one, "stt"), dir, missing, d);
+	}
+	return r;
+}
+
 static int finish_workloads(Experiment *x)
 {
 	enum {
@@ -234,7 +278,7 @@ int draft_finish(Draft *f, const ConfNode *at, const char *dir, DiagLevel missin
 	if (!x->source)
 		return err_oom(err);
 	if ((r = finish_space(f, d)) < 0 || (r = finish_goals(f, at, d)) < 0 ||
-	    (r = finish_workloads(x)) < 0)
+	    (r = finish_workloads(x)) < 0 || (r = finish_traces(x, at, dir, missing, d)) < 0)
 		return err_wrap(err, r, "cannot read %s", x->name ? x->name : "an experiment");
 	finish_baseline(f, at, d);
 	check_experiment(x, at, d);

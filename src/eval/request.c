@@ -2,13 +2,6 @@
 #include "base/json.h"
 #include "eval/internal.h"
 
-static const char *const arrivals[] = {
-    [ARRIVALS_CLOSED] = "closed",
-    [ARRIVALS_CONSTANT] = "constant",
-    [ARRIVALS_POISSON] = "poisson",
-    [ARRIVALS_GAMMA] = "gamma",
-};
-
 static json_t *milliseconds(int64_t us)
 {
 	return js_number((double)us / 1e3);
@@ -20,24 +13,38 @@ static json_t *lengths_json(const Lengths *l)
 			 (json_int_t)l->min, "max", (json_int_t)l->max);
 }
 
-static json_t *stream_json(const Stream *s, bool audio, bool *failed)
+static void arrivals_json(json_t *o, const Stream *s, bool *failed)
 {
-	if (!s)
-		return json_null();
-	json_t *o = json_object();
-	js_set(o, "arrivals", json_string(arrivals[s->arrivals]), failed);
+	js_set(o, "arrivals", json_string(arrivals_name(s->arrivals)), failed);
 	if (s->arrivals == ARRIVALS_CLOSED) {
 		js_set(o, "users", json_integer(s->users), failed);
 		js_set(o, "think_ms", milliseconds(s->think_us), failed);
+	} else if (s->arrivals == ARRIVALS_REPLAY) {
+		js_set(o, "trace", js_text(s->trace ? s->trace : ""), failed);
+		js_set(o, "speed", js_number(s->speed > 0 ? s->speed : 1), failed);
 	} else {
 		js_set(o, "rate", js_number(s->rate), failed);
 	}
 	if (s->arrivals == ARRIVALS_GAMMA)
 		js_set(o, "cv", js_number(s->cv), failed);
+	if (s->arrivals == ARRIVALS_RAMP)
+		js_set(o, "rate_to", js_number(s->rate_to), failed);
+}
+
+static json_t *stream_json(const Stream *s, bool audio, bool *failed)
+{
+	if (!s)
+		return json_null();
+	json_t *o = json_object();
+	arrivals_json(o, s, failed);
 	js_set(o, "requests", json_integer(s->requests), failed);
 	js_set(o, "warmup", json_integer(s->warmup), failed);
 	if (s->limit_us > 0)
 		js_set(o, "limit_ms", milliseconds(s->limit_us), failed);
+	if (s->ttft_limit_us > 0)
+		js_set(o, "ttft_limit_ms", milliseconds(s->ttft_limit_us), failed);
+	if (s->tpot_limit_us > 0)
+		js_set(o, "tpot_limit_ms", milliseconds(s->tpot_limit_us), failed);
 	if (audio) {
 		js_set(o, "clip_ms", lengths_json(&s->clip_ms), failed);
 	} else {

@@ -69,9 +69,15 @@ typedef struct TrafficStream {
 	bool keep_text; /* keep the answers, for WER and scores */
 } TrafficStream;
 
-/* One request. Times are CLOCK_MONOTONIC microseconds; 0: it never came to that. */
+/* One request. Times are CLOCK_MONOTONIC microseconds; 0: it never came to that. `first_us` and
+ * `last_us` are of the tokens of a streamed answer (what a model thinks aloud counts); of one that
+ * comes whole, of its bytes for STT and plain HTTP, and 0 for an LLM, which then says nothing about
+ * its tokens. */
 typedef struct Exchange {
 	int64_t planned_us, sent_us, first_us, last_us, end_us;
+	/* What the server says of itself (Ollama, llama.cpp); -1: nothing. Loading the model counts
+	 * when it was not there. */
+	int64_t server_load_us, server_prompt_us, server_output_us;
 	int32_t chunks, tokens_in,
 	    tokens_out; /* tokens from `usage`, or what the server counts; -1: not said */
 	int32_t asked_tokens, prompt_words;
@@ -93,6 +99,7 @@ typedef enum ExchangeFailure {
 	EXCHANGE_GARBAGE,    /* a body that is not what the protocol says */
 	EXCHANGE_HALF,	     /* the stream ended without its end mark */
 	EXCHANGE_EMPTY,	     /* nothing was generated */
+	EXCHANGE_UNFINISHED, /* still on its way when everything was ended */
 	EXCHANGE_FAILURE_MAX_,
 } ExchangeFailure;
 

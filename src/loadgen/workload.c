@@ -5,7 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const arrivals_names[] = {"closed", "constant", "poisson", "gamma", NULL};
+static const char *const arrivals_names[] = {"closed", "constant", "poisson", "gamma",
+					     "ramp",   "replay",   NULL};
+
+const char *arrivals_name(int arrivals)
+{
+	return arrivals >= 0 && arrivals < ARRIVALS_MAX_ ? arrivals_names[arrivals] : "unknown";
+}
 
 /* The place of a key when it was written, else of the whole. */
 static const ConfNode *place(const ConfNode *n, const char *key)
@@ -106,46 +112,85 @@ static const ConfTable clip_table = {
     .check = check_lengths,
 };
 
+/* Which kinds of arrivals a key belongs to. */
+static const struct Belongs {
+	const char *key;
+	unsigned kinds;
+	const char *accept; /* what was probably meant */
+	const char *lack;   /* "poisson arrivals have no ..." */
+} belongs[] = {
+    {"rate",
+     1U << ARRIVALS_CONSTANT | 1U << ARRIVALS_POISSON | 1U << ARRIVALS_GAMMA | 1U << ARRIVALS_RAMP,
+     "users and think, or arrivals: poisson", "rate"},
+    {"rate_to", 1U << ARRIVALS_RAMP, "arrivals: ramp", "rate_to"},
+    {"users", 1U << ARRIVALS_CLOSED, "rate, or arrivals: closed", "users"},
+    {"think", 1U << ARRIVALS_CLOSED, "rate, or arrivals: closed", "time to think"},
+    {"cv", 1U << ARRIVALS_GAMMA, "arrivals: gamma", "cv"},
+    {"trace", 1U << ARRIVALS_REPLAY, "arrivals: replay", "trace"},
+    {"speed", 1U << ARRIVALS_REPLAY, "arrivals: replay", "speed"},
+};
+
+static void check_needs(const ConfNode *n, const Stream *s, Diags *d)
+{
+	const ConfNode *at = place(n, "arrivals");
+	const char *kind = arrivals_names[s->arrivals];
+	if (s->arrivals == ARRIVALS_CLOSED && s->users < 1)
+		conf_fault(at, d, "users: 4", "closed arrivals need the number of users");
+	if ((belongs[0].kinds >> s->arrivals & 1) && !(s->rate > 0))
+		conf_fault(at, d, "rate: 1.5 (requests a second)", "%s arrivals need a rate", kind);
+	if (s->arrivals == ARRIVALS_RAMP && !(s->rate_to > 0))
+		conf_fault(at, d, "rate_to: 6 (requests a second at the end)",
+			   "ramp arrivals need a rate_to");
+	if (s->arrivals == ARRIVALS_REPLAY && (!s->trace || !*s->trace))
+		conf_fault(at, d, "trace: load.csv", "replay arrivals need a trace");
+}
+
 /* Each kind of arrivals has its own numbers; one that would have no effect is a mistake, because it
  * tells that something else was meant. */
 static void check_stream(const ConfNode *n, void *target, Diags *d)
 {
 	const Stream *s = target;
-	bool closed = s->arrivals == ARRIVALS_CLOSED;
-	const char *kind = arrivals_names[s->arrivals];
-	if (closed && s->users < 1)
-		conf_fault(place(n, "arrivals"), d, "users: 4",
-			   "closed arrivals need the number of users");
-	if (!closed && !(s->rate > 0))
-		conf_fault(place(n, "arrivals"), d, "rate: 1.5 (requests a second)",
-			   "%s arrivals need a rate", kind);
-	if (closed && conf_get(n, "rate"))
-		conf_fault(conf_get(n, "rate"), d, "users and think, or arrivals: poisson",
-			   "closed arrivals have no rate");
-	if (!closed && conf_get(n, "users"))
-		conf_fault(conf_get(n, "users"), d, "rate, or arrivals: closed",
-			   "%s arrivals have no users", kind);
-	if (!closed && conf_get(n, "think"))
-		conf_fault(conf_get(n, "think"), d, "rate, or arrivals: closed",
-			   "%s arrivals have no time to think", kind);
-	if (s->arrivals != ARRIVALS_GAMMA && conf_get(n, "cv"))
-		conf_fault(conf_get(n, "cv"), d, "arrivals: gamma", "%s arrivals have no cv", kind);
+	check_needs(n, s, d);
+	for (size_t i = 0; i < sizeof(belongs) / sizeof(*belongs); i++) {
+		const struct Belongs *b = &belongs[i];
+		const ConfNode *at = conf_get(n, b->key);
+		if (at && !conf_is_null(at) && !(b->kinds >> s->arrivals & 1))
+			conf_fault(at, d, b->accept, "%s arrivals have no %s",
+				   arrivals_names[s->arrivals], b->lack);
+	}
 }
 
 static const ConfField llm_fields[] = {
     {.name = "arrivals",
      .type = CONF_T_ENUM,
      .offset = offsetof(Stream, arrivals),
-     .help = "How requests come: closed (users who wait for their answer), constant, poisson "
-	     "or gamma (in clumps)",
+     .help = "How requests come: closed (users who wait for their answer), constant, poisson, "
+	     "gamma (in clumps), ramp (evenly, ever faster) or replay (of a trace)",
      .otherwise = "poisson",
      .choices = arrivals_names},
     {.name = "rate",
      .type = CONF_T_NUMBER,
      .offset = offsetof(Stream, rate),
-     .help = "Requests a second; not for closed arrivals",
+     .help = "Requests a second; not for closed arrivals and replay",
      .min = 1e-3,
      .max = 1e6},
+    {.name = "rate_to",
+     .type = CONF_T_NUMBER,
+     .offset = offsetof(Stream, rate_to),
+     .help = "The rate at the end of ramp arrivals, which begin with rate",
+     .min = 1e-3,
+     .max = 1e6},
+    {.name = "trace",
+     .type = CONF_T_STRING,
+     .offset = offsetof(Stream, trace),
+     .help = "CSV file with the times and lengths of replay arrivals, relative to this file"},
+    {.name = "speed",
+     .type = CONF_T_NUMBER,
+     .offset = offsetof(Stream, speed),
+     .help = "How many times faster than it was recorded a trace is replayed",
+     .otherwise = "1",
+     .min = 1e-3,
+     .max = 1e3},
     {.name = "cv",
      .type = CONF_T_NUMBER,
      .offset = offsetof(Stream, cv),
@@ -193,6 +238,16 @@ static const ConfField llm_fields[] = {
      .offset = offsetof(Stream, limit_us),
      .help = "End-to-end limit of one request, for capacity and goodput; 0: none",
      .otherwise = "3 s"},
+    {.name = "ttft_limit",
+     .type = CONF_T_DURATION,
+     .offset = offsetof(Stream, ttft_limit_us),
+     .help = "Limit of the time to the first token, beside limit; 0: none",
+     .otherwise = "0"},
+    {.name = "tpot_limit",
+     .type = CONF_T_DURATION,
+     .offset = offsetof(Stream, tpot_limit_us),
+     .help = "Limit of the mean time from one token to the next, beside limit; 0: none",
+     .otherwise = "0"},
     {0},
 };
 
@@ -208,15 +263,33 @@ static const ConfField stt_fields[] = {
     {.name = "arrivals",
      .type = CONF_T_ENUM,
      .offset = offsetof(Stream, arrivals),
-     .help = "How clips come: closed, constant, poisson or gamma (in clumps)",
+     .help = "How clips come: closed, constant, poisson, gamma (in clumps), ramp (evenly, ever "
+	     "faster) or replay (of a trace)",
      .otherwise = "poisson",
      .choices = arrivals_names},
     {.name = "rate",
      .type = CONF_T_NUMBER,
      .offset = offsetof(Stream, rate),
-     .help = "Clips a second; not for closed arrivals",
+     .help = "Clips a second; not for closed arrivals and replay",
      .min = 1e-3,
      .max = 1e6},
+    {.name = "rate_to",
+     .type = CONF_T_NUMBER,
+     .offset = offsetof(Stream, rate_to),
+     .help = "The rate at the end of ramp arrivals, which begin with rate",
+     .min = 1e-3,
+     .max = 1e6},
+    {.name = "trace",
+     .type = CONF_T_STRING,
+     .offset = offsetof(Stream, trace),
+     .help = "CSV file with the times and lengths of replay arrivals, relative to this file"},
+    {.name = "speed",
+     .type = CONF_T_NUMBER,
+     .offset = offsetof(Stream, speed),
+     .help = "How many times faster than it was recorded a trace is replayed",
+     .otherwise = "1",
+     .min = 1e-3,
+     .max = 1e3},
     {.name = "cv",
      .type = CONF_T_NUMBER,
      .offset = offsetof(Stream, cv),

@@ -12,27 +12,33 @@ int load_init(Load *l, const Stream *stream, bool speech, uint64_t seed, LoadSen
 {
 	const char *label = speech ? "twin stt" : "twin llm";
 	*l = (Load){.stream = *stream, .speech = speech, .send = send, .to = to, .misses_max = -1};
-	l->gaps = rng_derive(seed, label, 1);
-	l->sizes = rng_derive(0, label, 2);
+	if (stream->trace) {
+		int r = trace_read(stream->trace, &l->trace, NULL);
+		if (r < 0)
+			return r;
+	}
 	l->samples = calloc((size_t)stream->requests, sizeof(*l->samples));
-	return l->samples ? 0 : -ENOMEM;
+	if (!l->samples)
+		return -ENOMEM;
+	return schedule_init(&l->schedule, stream, l->trace.n > 0 ? &l->trace : NULL, speech,
+			     rng_derive(seed, label, 1), rng_derive(0, label, 2));
 }
 
 void load_done(Load *l)
 {
 	free(l->samples);
 	l->samples = NULL;
+	trace_done(&l->trace);
 }
 
 static Request next_request(Load *l, int64_t now_us)
 {
 	Request rq = {.number = l->sent++, .planned_us = now_us};
-	if (l->speech) {
-		rq.clip_ms = lengths_draw(&l->stream.clip_ms, &l->sizes);
-	} else {
-		rq.prompt = lengths_draw(&l->stream.prompt, &l->sizes);
-		rq.output = lengths_draw(&l->stream.output, &l->sizes);
-	}
+	Size size;
+	schedule_size(&l->schedule, &size);
+	rq.clip_ms = size.clip_ms;
+	rq.prompt = size.prompt;
+	rq.output = size.output;
 	return rq;
 }
 
@@ -55,9 +61,9 @@ static int due(Sim *s, void *owner, uint32_t mark)
 	if (!sends_more(l))
 		return 0;
 	Request rq = next_request(l, s->now_us);
-	/* The next gap runs from the planned time, whatever the service does. */
-	if (l->stream.arrivals != ARRIVALS_CLOSED) {
-		int r = sim_timer(s, l->timer, s->now_us + stream_gap_us(&l->stream, &l->gaps), 0);
+	/* Planned from the beginning, whatever the service does. */
+	if (!schedule_is_closed(&l->schedule)) {
+		int r = sim_timer(s, l->timer, l->began_us + schedule_next_us(&l->schedule), 0);
 		if (r < 0)
 			return r;
 	}
@@ -70,9 +76,10 @@ int load_begin(Load *l, Sim *s, int64_t *unfinished)
 	l->timer = sim_add_timer(s, due, l);
 	if (l->timer < 0)
 		return l->timer;
-	bool closed = l->stream.arrivals == ARRIVALS_CLOSED;
+	l->began_us = s->now_us;
+	bool closed = schedule_is_closed(&l->schedule);
 	int64_t first = closed ? l->stream.users : 1;
-	int64_t at = s->now_us + (closed ? 0 : stream_gap_us(&l->stream, &l->gaps));
+	int64_t at = l->began_us + (closed ? 0 : schedule_next_us(&l->schedule));
 	for (int64_t i = 0; i < first; i++) {
 		int r = sim_timer(s, l->timer, at, 0);
 		if (r < 0)
@@ -83,8 +90,8 @@ int load_begin(Load *l, Sim *s, int64_t *unfinished)
 
 bool load_meets(const Load *l, const Sample *sample)
 {
-	int64_t limit = l->stream.limit_us;
-	return sample->answered && (limit <= 0 || sample->end_us - sample->planned_us <= limit);
+	return sample->answered && stream_met(&l->stream, sample->planned_us, sample->first_us,
+					      sample->end_us, sample->end_us, sample->tokens);
 }
 
 static int answered(Load *l, Sim *s, const Request *rq, const Sample *sample)
@@ -98,9 +105,9 @@ static int answered(Load *l, Sim *s, const Request *rq, const Sample *sample)
 		if (++l->measured == l->stream.requests && !l->background && --*l->unfinished == 0)
 			sim_halt(s);
 	}
-	if (l->stream.arrivals != ARRIVALS_CLOSED)
+	if (!schedule_is_closed(&l->schedule))
 		return 0;
-	return sim_timer(s, l->timer, sample->end_us + stream_gap_us(&l->stream, &l->gaps), 0);
+	return sim_timer(s, l->timer, sample->end_us + l->stream.think_us, 0);
 }
 
 int load_answered(Load *l, Sim *s, const Request *rq, int64_t first_us, int64_t end_us,

@@ -147,7 +147,7 @@ static int rate_of_tokens(const Load *l, Measurement *m, Err *err)
 static int goodput(const Load *l, Measurement *m, Err *err)
 {
 	int64_t met = 0, n = l->stream.requests;
-	if (l->stream.limit_us <= 0)
+	if (!stream_has_limits(&l->stream))
 		return 0;
 	for (int64_t i = 0; i < n; i++)
 		met += load_meets(l, &l->samples[i]);

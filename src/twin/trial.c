@@ -274,7 +274,7 @@ static int try_level(Trial *tr, int64_t level, bool *ret_met, double *ret_spread
 static int measure_capacity(Trial *tr, Err *err)
 {
 	const Workload *w = tr->t->workload;
-	if (!w->llm || tr->llm.n == 0 || w->llm->limit_us <= 0 || w->capacity_max <= 0)
+	if (!w->llm || tr->llm.n == 0 || !stream_has_limits(w->llm) || w->capacity_max <= 0)
 		return 0;
 	/* Latency grows with the users, so that a limit whose latency is uncertain by a share of
 	 * it gives a capacity that is uncertain by about the same share. */

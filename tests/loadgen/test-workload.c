@@ -1,7 +1,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "loadgen/workload.h"
+#include "loadgen/arrivals.h"
 #include "test.h"
 
 typedef struct Read {
@@ -52,6 +52,22 @@ TEST(a_workload_is_read_with_its_defaults)
 	read_done(&r);
 }
 
+TEST(a_workload_that_grows_or_repeats_a_trace_is_read)
+{
+	Read r = read_text(
+	    "llm: {arrivals: ramp, rate: 1, rate_to: 9, ttft_limit: 300ms, tpot_limit: 50ms}\n"
+	    "stt: {arrivals: replay, trace: day.csv, speed: 2.5}\n");
+	CHECK_STR(r.messages, "");
+	CHECK_INT(r.w.llm->arrivals, ARRIVALS_RAMP);
+	CHECK_NEAR(r.w.llm->rate_to, 9, 0);
+	CHECK_INT(r.w.llm->ttft_limit_us, 300000);
+	CHECK_INT(r.w.llm->tpot_limit_us, 50000);
+	CHECK_INT(r.w.stt->arrivals, ARRIVALS_REPLAY);
+	CHECK_STR(r.w.stt->trace, "day.csv");
+	CHECK_NEAR(r.w.stt->speed, 2.5, 0);
+	read_done(&r);
+}
+
 TEST(numbers_that_contradict_each_other_are_named_at_their_place)
 {
 	static const struct {
@@ -66,6 +82,14 @@ TEST(numbers_that_contradict_each_other_are_named_at_their_place)
 	    {"llm: {rate: 3, users: 2}\n", "poisson arrivals have no users"},
 	    {"llm: {rate: 3, think: 2 s}\n", "poisson arrivals have no time to think"},
 	    {"llm: {rate: 3, cv: 3}\n", "poisson arrivals have no cv"},
+	    {"llm: {arrivals: ramp, rate: 3}\n", "ramp arrivals need a rate_to"},
+	    {"llm: {arrivals: ramp, rate_to: 3}\n", "ramp arrivals need a rate"},
+	    {"llm: {rate: 3, rate_to: 5}\n", "1:25: error: poisson arrivals have no rate_to"},
+	    {"llm: {arrivals: replay}\n", "replay arrivals need a trace"},
+	    {"llm: {arrivals: replay, trace: a.csv, rate: 2}\n", "replay arrivals have no rate"},
+	    {"llm: {rate: 3, trace: a.csv}\n", "poisson arrivals have no trace"},
+	    {"llm: {rate: 3, speed: 2}\n", "poisson arrivals have no speed"},
+	    {"stt: {rate: 3, ttft_limit: 1 s}\n", "ttft_limit"},
 	    {"llm: {rate: 3, prompt_tokens: {min: 10, max: 5}}\n", "min 10 is above max 5"},
 	    {"llm: {rate: 3, prompt_tokens: {median: 5000}}\n",
 	     "the median 5000 lies outside 1 to 1024"},
@@ -96,47 +120,6 @@ TEST(there_are_two_profiles_when_none_is_written)
 	CHECK_NEAR(w.llm->cv, 3, 0);
 	conf_done(&workload_table, &w);
 	CHECK_ERR(workload_default(2, &w), ENOENT);
-}
-
-/* Mean and coefficient of variation of the gaps, from their definition. */
-static void gaps(const Stream *s, double *ret_mean_us, double *ret_cv)
-{
-	Rng rng = {3};
-	double sum = 0, square = 0;
-	int n = 100000;
-	for (int i = 0; i < n; i++) {
-		double x = (double)stream_gap_us(s, &rng);
-		sum += x;
-		square += x * x;
-	}
-	*ret_mean_us = sum / n;
-	*ret_cv = sqrt(square / n - *ret_mean_us * *ret_mean_us) / *ret_mean_us;
-}
-
-TEST(gaps_have_the_rate_and_the_spread_that_were_asked)
-{
-	static const struct {
-		Stream s;
-		double cv;
-	} rows[] = {
-	    {{.arrivals = ARRIVALS_CONSTANT, .rate = 4}, 0},
-	    {{.arrivals = ARRIVALS_POISSON, .rate = 4}, 1},
-	    {{.arrivals = ARRIVALS_GAMMA, .rate = 4, .cv = 3}, 3},
-	    {{.arrivals = ARRIVALS_GAMMA, .rate = 4, .cv = 0.5}, 0.5},
-	};
-	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
-		double mean, cv;
-		gaps(&rows[i].s, &mean, &cv);
-		CHECK_NEAR(mean, 250000, 250000 * 0.03);
-		CHECK_NEAR(cv, rows[i].cv, 0.03 * rows[i].cv + 1e-6);
-	}
-}
-
-TEST(users_think_as_long_as_they_were_told)
-{
-	Rng rng = {1};
-	Stream s = {.arrivals = ARRIVALS_CLOSED, .think_us = 1234};
-	CHECK_INT(stream_gap_us(&s, &rng), 1234);
 }
 
 TEST(lengths_keep_their_median_and_their_ends)
