@@ -53,6 +53,7 @@ typedef enum InstancePhase {
 
 typedef struct Instance Instance;
 
+/* Called from the loop. The instance must not be freed in one of them. */
 typedef struct InstanceHandler {
 	/* Health and a first real answer. */
 	void (*ready)(void *ctx, Instance *i);
@@ -77,6 +78,10 @@ int64_t instance_ready_us(const Instance *i); /* from the start to ready; -1: no
 HttpClient *instance_client(const Instance *i);
 /* Its output so far, the newest 4 MiB; valid until the loop runs again. */
 const char *instance_output(Instance *i, size_t *ret_len);
+
+/* Which of the limits that were asked for it cannot be held to, in words; "" for none. A child has
+ * no control group of its own. */
+const char *instance_unlimited(const Instance *i);
 
 /* How it ended, as evidence. */
 typedef struct InstanceEnd {

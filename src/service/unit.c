@@ -1,0 +1,257 @@
+/* A service as a transient systemd unit. */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/json.h"
+#include "base/str.h"
+#include "service/internal.h"
+#include "service/strings.h"
+
+static void forget_job(Instance *i)
+{
+	i->job = unitjob_forget(i->job);
+}
+
+/* --- The end --------------------------------------------------------------------------------- */
+
+enum {
+	EXIT_CHDIR_ = 200, /* systemd's own exit codes, for what it does before the program runs */
+	EXIT_EXEC_ = 203,
+	EXIT_GROUP_ = 216,
+	EXIT_USER_ = 217,
+};
+
+static void note_status(Instance *i, const UnitState *u)
+{
+	if (*u->result && strcmp(u->result, "success") != 0)
+		(void)snprintf(i->end.unit_result, sizeof(i->end.unit_result), "%s", u->result);
+	if (u->exit_code) {
+		i->end.status.si_code = u->exit_code;
+		i->end.status.si_status = u->exit_status;
+		i->end.status.si_pid = i->main_pid;
+	}
+	if (u->exit_code != CLD_EXITED || i->phase != INSTANCE_STARTING)
+		return;
+	const char *what = u->exit_status == EXIT_EXEC_	   ? "its program cannot be executed"
+			   : u->exit_status == EXIT_CHDIR_ ? "its working folder is not there"
+			   : u->exit_status == EXIT_USER_  ? "its user is not there"
+			   : u->exit_status == EXIT_GROUP_ ? "its group is not there"
+							   : NULL;
+	if (!what)
+		return;
+	i->end.not_executed = true;
+	(void)snprintf(i->end.words, sizeof(i->end.words), "%s (systemd, status %d): %.120s", what,
+		       u->exit_status, i->spec->command->argv[0]);
+}
+
+static bool is_down(const UnitState *u)
+{
+	return strcmp(u->active, "failed") == 0 || strcmp(u->active, "inactive") == 0 ||
+	       !*u->active;
+}
+
+static void on_state(void *ctx, const UnitState *u)
+{
+	Instance *i = ctx;
+	bool kept = strcmp(u->active, "failed") == 0;
+
+	if (u->main_pid > 0)
+		i->main_pid = u->main_pid;
+	if (!is_down(u) || i->phase == INSTANCE_ENDED)
+		return;
+	note_status(i, u);
+	forget_job(i);
+	/* The manager keeps a failed unit for people to look at; we have looked. */
+	if (kept && unit_reset_failed(i->spec->systemd, i->unit, NULL) < 0)
+		i->unit_failed = true;
+	instance_over(i);
+}
+
+static void look(Instance *i)
+{
+	UnitState u = {0};
+	Err err = ERR_INIT;
+	if (unit_state(i->spec->systemd, i->unit, &u, &err) >= 0)
+		on_state(i, &u);
+	else
+		instance_abort(i, "systemd does not tell how it is: %.180s", err.msg);
+	unit_state_done(&u);
+}
+
+/* --- The start ------------------------------------------------------------------------------- */
+
+static void on_started(void *ctx, const char *result, const Err *err)
+{
+	Instance *i = ctx;
+
+	i->job = NULL;
+	if (i->phase == INSTANCE_ENDED)
+		return;
+	if (!result) {
+		i->end.not_executed = true;
+		(void)snprintf(i->end.words, sizeof(i->end.words),
+			       "systemd did not start it: %.200s", err ? err->msg : "");
+		instance_over(i);
+		return;
+	}
+	look(i);
+	if (i->phase == INSTANCE_ENDED || i->main_pid <= 0 || !i->spec->lease)
+		return;
+	Err why = ERR_INIT;
+	if (lease_note_child(i->spec->lease, i->main_pid, &why) < 0)
+		instance_abort(i, "%.230s", why.msg);
+}
+
+/* Names of units are 255 bytes long at most and of few characters. */
+static char *unit_name_for(const InstanceSpec *spec)
+{
+	Str out = STR_INIT;
+	char *name = NULL;
+
+	str_addf(&out, "dream-trial-%d-%u-", (int)getpid(), spec->port);
+	for (const char *p = spec->name; *p && out.len < 120; p++) {
+		bool plain = (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') ||
+			     (*p >= '0' && *p <= '9') || *p == '_';
+		str_addc(&out, plain ? *p : '_');
+	}
+	str_add(&out, ".service");
+	if (str_take(&out, &name) < 0)
+		name = NULL;
+	str_done(&out);
+	return name;
+}
+
+/* Where its group will be, before it is there: below that of the slice that services are put into
+ * (the system manager's, or a user's). */
+static int find_cgroup(Instance *i)
+{
+	static const char *const slices[] = {"system.slice", "app.slice", "-.slice"};
+
+	for (size_t k = 0; k < 3 && !i->cgroup; k++) {
+		UnitState u = {0};
+		if (unit_state(i->spec->systemd, slices[k], &u, NULL) >= 0 &&
+		    strcmp(u.active, "active") == 0 && u.cgroup)
+			i->cgroup =
+			    str_fmt("%s/%s", strcmp(u.cgroup, "/") == 0 ? "" : u.cgroup, i->unit);
+		unit_state_done(&u);
+	}
+	return i->cgroup ? 0 : -ENODATA;
+}
+
+static int64_t nofile_of(const ServerCommand *c)
+{
+	int64_t n = js_int(c->limits, "LimitNOFILE", 0);
+	return n > 0 ? n : 0;
+}
+
+int unit_backend_start(Instance *i, Err *err)
+{
+	const InstanceSpec *spec = i->spec;
+	const InstanceLimits *l = &spec->limits;
+	_cleanup_(strings_freep) char **env = NULL;
+
+	if (spec->unit_template)
+		return err_set(err, -ENOTSUP,
+			       "running a trial through %s needs the privileged helper, which this "
+			       "version does not have yet; run it as root, or with 'as: children'",
+			       spec->unit_template);
+	i->unit = unit_name_for(spec);
+	if (!i->unit || instance_env(spec, NULL, NULL, NULL, &env) < 0)
+		return err_oom(err);
+	int r = find_cgroup(i);
+	if (r < 0)
+		return err_set(err, r,
+			       "systemd does not tell where it puts the processes of a unit");
+	_cleanup_free_ char *description = str_fmt("Trial of %s", spec->name);
+	if (!description)
+		return err_oom(err);
+	TransientSpec t = {
+	    .unit = i->unit,
+	    .description = description,
+	    .argv = spec->command->argv,
+	    .env = env,
+	    .cwd = spec->command->cwd,
+	    .user = spec->command->user,
+	    .group = spec->command->group,
+	    .memory_max = l->memory_max_bytes,
+	    .tasks_max = l->tasks_max,
+	    .cpu_quota = l->cpu_quota,
+	    .runtime_max_us = l->runtime_max_us,
+	    .stop_timeout_us = spec->stop_timeout_us,
+	    .nofile = nofile_of(spec->command),
+	    .log_fd = i->output.fd,
+	};
+	i->oom_kills_before = 0;
+	r = unit_watch(spec->systemd, i->unit, on_state, i, &i->watch, err);
+	if (r >= 0)
+		r = unit_run_transient(spec->systemd, &t, on_started, i, &i->job, err);
+	return r;
+}
+
+/* --- Stopping -------------------------------------------------------------------------------- */
+
+static void on_stopped(void *ctx, const char *result, const Err *err)
+{
+	Instance *i = ctx;
+
+	i->job = NULL;
+	if (i->phase == INSTANCE_ENDED)
+		return;
+	if (!result)
+		(void)snprintf(i->end.words, sizeof(i->end.words),
+			       "systemd did not stop it: %.200s", err ? err->msg : "");
+	look(i);
+	if (i->phase != INSTANCE_ENDED && !result)
+		instance_over(i); /* what is left is found by instance_left() */
+}
+
+void unit_backend_stop(Instance *i)
+{
+	Err err = ERR_INIT;
+
+	forget_job(i);
+	if (unit_stop(i->spec->systemd, i->unit, on_stopped, i, &i->job, &err) >= 0)
+		return;
+	(void)snprintf(i->end.words, sizeof(i->end.words),
+		       "systemd cannot be asked to stop it: %.180s", err.msg);
+	instance_over(i);
+}
+
+static void ignore_job(void *ctx, const char *result, const Err *err)
+{
+	(void)ctx;
+	(void)result;
+	(void)err;
+}
+
+void unit_backend_free(Instance *i)
+{
+	forget_job(i);
+	i->watch = unitwatch_free(i->watch);
+	if (i->unit && i->phase != INSTANCE_ENDED) {
+		UnitJob *job = NULL;
+		if (unit_stop(i->spec->systemd, i->unit, ignore_job, NULL, &job, NULL) >= 0)
+			(void)unitjob_forget(job);
+	}
+	free(TAKE_PTR(i->unit));
+	free(TAKE_PTR(i->cgroup));
+}
+
+int unit_backend_left(const Instance *i, Err *err)
+{
+	UnitState u = {0};
+
+	if (!i->unit)
+		return 0;
+	int r = unit_state(i->spec->systemd, i->unit, &u, err);
+	if (r == -ENOENT)
+		return 0;
+	if (r < 0)
+		return err_wrap(err, r, "cannot see whether %s is gone", i->unit);
+	bool there = !is_down(&u) || strcmp(u.active, "failed") == 0;
+	if (there)
+		r = err_set(err, -EBUSY, "the unit %s is still there (%s)", i->unit, u.active);
+	unit_state_done(&u);
+	return r < 0 ? r : 0;
+}
