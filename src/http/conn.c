@@ -3,6 +3,7 @@
  * epoll_wait() and recv(). */
 #include <errno.h>
 #include <netinet/tcp.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
@@ -85,6 +86,13 @@ static ssize_t raw_read(Conn *c, void *p, size_t n)
 	return r < 0 ? -errno : r;
 }
 
+/* What is already there is no new edge: with this it is reported again. */
+static void ask_for_event(Conn *c)
+{
+	struct epoll_event e = {.events = EDGES, .data.ptr = c};
+	(void)epoll_ctl(c->loop->epfd, EPOLL_CTL_MOD, c->fd, &e);
+}
+
 /* A write that fails is not yet the end: the server may have answered before it closed, and reading
  * tells what happened. */
 static void send_rest(Conn *c)
@@ -96,6 +104,7 @@ static void send_rest(Conn *c)
 			return;
 		if (n <= 0) {
 			c->unwilling = true;
+			ask_for_event(c);
 			return;
 		}
 		call->sent += (size_t)n;
@@ -118,6 +127,21 @@ static Conn *conn_new(HttpClient *client, int fd)
 		return NULL;
 	}
 	return c;
+}
+
+/* A connection to a port of this machine where nobody listens can get that port as its own, and is
+ * then connected to itself; and while it is, no server can take the port. */
+static bool is_mirror(const Conn *c)
+{
+	const Address *a = &c->client->addresses[c->address];
+	Address own = {.len = sizeof(own.un)};
+	if (getsockname(c->fd, &own.any, &own.len) < 0 || own.any.sa_family != a->any.sa_family)
+		return false;
+	if (a->any.sa_family == AF_INET)
+		return own.v4.sin_port == a->v4.sin_port &&
+		       own.v4.sin_addr.s_addr == a->v4.sin_addr.s_addr;
+	return a->any.sa_family == AF_INET6 && own.v6.sin6_port == a->v6.sin6_port &&
+	       memcmp(&own.v6.sin6_addr, &a->v6.sin6_addr, sizeof(own.v6.sin6_addr)) == 0;
 }
 
 /* Connected as far as the socket goes. */
@@ -177,20 +201,28 @@ static void start_over(HttpCall *call)
 {
 	call->first_address = call->client->good;
 	call->tried = 0;
+	call->end.error = 0;
 	call->connect_by_us = now_us() + call->client->connect_timeout_us;
+}
+
+/* Of several addresses that do not work the first one's reason is told. */
+static void remember_error(HttpCall *call, int error)
+{
+	if (call->end.error == 0)
+		call->end.error = error;
 }
 
 /* From the address that worked last around to the one before it. */
 static int connect_any(HttpCall *call)
 {
 	HttpClient *client = call->client;
-	int r = EHOSTUNREACH;
 	if (client->n_addresses == 0) {
 		call_end_later(call, HTTP_RESOLVE, 0, "there is no such host");
 		return 0;
 	}
 	for (; call->tried < client->n_addresses; call->tried++) {
-		r = try_address(call, (call->first_address + call->tried) % client->n_addresses);
+		int r =
+		    try_address(call, (call->first_address + call->tried) % client->n_addresses);
 		if (r == 0) {
 			int64_t by = earlier(call->connect_by_us, call->deadline_us);
 			bool open = call->conn->state == CONN_OPEN;
@@ -203,8 +235,9 @@ static int connect_any(HttpCall *call)
 		}
 		if (r < 0)
 			return r;
+		remember_error(call, r);
 	}
-	call_end_later(call, HTTP_CONNECT, r, NULL);
+	call_end_later(call, HTTP_CONNECT, call->end.error, NULL);
 	return 0;
 }
 
@@ -233,11 +266,12 @@ static void refused(Conn *c, int error)
 {
 	HttpCall *call = c->call;
 	conn_close(c);
+	remember_error(call, error);
 	call->tried++;
 	if (call->tried < call->client->n_addresses)
 		conn_connect(call);
 	else
-		call_end(call, HTTP_CONNECT, error, NULL, now_us());
+		call_end(call, HTTP_CONNECT, call->end.error, NULL, now_us());
 }
 
 /* --- The answer ------------------------------------------------------------------------------ */
@@ -345,9 +379,7 @@ static void read_answer(Conn *c, bool closing)
 		if (!feed(c, l->buf, (size_t)n, closing || n == READ_SIZE, at_us) || all)
 			return;
 	}
-	/* There may be more, for which there will be no edge: ask for one. */
-	struct epoll_event e = {.events = EDGES, .data.ptr = c};
-	(void)epoll_ctl(l->epfd, EPOLL_CTL_MOD, c->fd, &e);
+	ask_for_event(c); /* there may be more */
 }
 
 /* False: not now, or never. */
@@ -361,6 +393,8 @@ static bool make_open(Conn *c, uint32_t events)
 			return false;
 		if (getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0)
 			error = errno;
+		if (error == 0 && is_mirror(c))
+			error = ECONNREFUSED;
 		if (error != 0) {
 			refused(c, error);
 			return false;

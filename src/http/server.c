@@ -280,6 +280,8 @@ static enum MHD_Result on_request(void *ctx, struct MHD_Connection *connection, 
 	HttpServer *s = ctx;
 	Incoming *rq = *own;
 	(void)version;
+	if (s->stopping)
+		return MHD_NO;
 	if (!rq) {
 		*own = rq = incoming_new(s, connection, method, url);
 		if (!rq)
@@ -321,7 +323,12 @@ const char *incoming_path(const Incoming *rq)
 
 const char *incoming_query(const Incoming *rq, const char *name)
 {
-	return MHD_lookup_connection_value(rq->connection, MHD_GET_ARGUMENT_KIND, name);
+	const char *value = NULL;
+	size_t n;
+	if (MHD_lookup_connection_value_n(rq->connection, MHD_GET_ARGUMENT_KIND, name, strlen(name),
+					  &value, &n) != MHD_YES)
+		return NULL;
+	return value ? value : ""; /* "?name" alone */
 }
 
 const char *incoming_header(const Incoming *rq, const char *name)

@@ -20,7 +20,7 @@ typedef struct HttpServerSpec {
 	size_t body_max;    /* longer is answered 413; 0: 64 MiB */
 	void (*serve)(void *ctx, Incoming *rq);
 	/* The client went away before the answer was complete: the request is gone after this. May
-	 * be NULL. */
+	 * be NULL. A client that closes its half of the connection counts as gone. */
 	void (*closed)(void *ctx, Incoming *rq);
 	void *ctx;
 } HttpServerSpec;
@@ -28,8 +28,9 @@ typedef struct HttpServerSpec {
 /* -EADDRINUSE: somebody listens there already. */
 int httpserver_new(sd_event *loop, const HttpServerSpec *spec, HttpServer **ret,
 		   Err *err) _must_check_;
-HttpServer *
-httpserver_free(HttpServer *s); /* drops what is not answered; accepts NULL, returns NULL */
+/* Drops what is not answered, without calling closed(). Not from inside serve() or closed().
+ * Accepts NULL, returns NULL. */
+HttpServer *httpserver_free(HttpServer *s);
 DEFINE_CLEANUP(HttpServer *, httpserver_free)
 uint16_t httpserver_port(const HttpServer *s);
 
@@ -43,7 +44,9 @@ void *incoming_own(const Incoming *rq);
 
 /* Whole answers. The request is gone when this returns. */
 int incoming_answer(Incoming *rq, int status, const char *type, const void *body, size_t len);
-/* A stream: begin, any number of writes (each goes out at once), end. */
+/* A stream: begin, any number of writes (each goes out in the next turn of the loop), end. A write
+ * fails with -ENOBUFS when the client has left 64 MiB untaken; the request is still the caller's.
+ */
 int incoming_stream(Incoming *rq, int status, const char *type);
 int incoming_write(Incoming *rq, const void *data, size_t len);
 void incoming_end(Incoming *rq);

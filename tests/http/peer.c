@@ -137,6 +137,11 @@ static int on_accept(sd_event_source *s, int fd, uint32_t events, void *ctx)
 	return 0;
 }
 
+void peer_listen(Peer *p)
+{
+	CHECK_OK(sd_event_add_io(p->loop, &p->listener, p->fd, EPOLLIN, on_accept, p));
+}
+
 void peer_start(Peer *p, sd_event *loop, const char *socket_path, const Script *scripts, size_t n)
 {
 	struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -155,7 +160,7 @@ void peer_start(Peer *p, sd_event *loop, const char *socket_path, const Script *
 	CHECK(p->fd >= 0 && bind(p->fd, a, len) == 0 && listen(p->fd, 1024) == 0);
 	CHECK(getsockname(p->fd, a, &len) == 0);
 	p->port = socket_path ? 0 : ntohs(in.sin_port);
-	CHECK_OK(sd_event_add_io(loop, &p->listener, p->fd, EPOLLIN, on_accept, p));
+	peer_listen(p);
 }
 
 void peer_close_all(Peer *p)

@@ -43,6 +43,7 @@ typedef struct Peer {
 } Peer;
 
 void peer_start(Peer *p, sd_event *loop, const char *socket, const Script *scripts, size_t n);
+void peer_listen(Peer *p); /* with another socket in `fd` */
 void peer_stop(Peer *p);
 void peer_close_all(Peer *p); /* the connections */
 

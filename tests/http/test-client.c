@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -272,6 +273,62 @@ TEST(nobody_listens)
 	CHECK_INT(r.end.fault, HTTP_CONNECT);
 	CHECK_INT(r.end.error, ECONNREFUSED);
 	CHECK_INT(r.end.sent_us, 0);
+	rig_stop(&r);
+}
+
+/* The second address of "localhost" is tried when the first refuses, and remembered. */
+TEST(another_address_is_tried)
+{
+	struct sockaddr_in6 a = {.sin6_family = AF_INET6, .sin6_addr = in6addr_loopback};
+	Rig r = RIG_INIT;
+	Script s = {.pieces = PIECES(OK_HELLO)};
+	rig_start(&r, NULL, NULL, &s, 1);
+	a.sin6_port = htons(r.peer.port);
+	int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0 || bind(fd, (struct sockaddr *)&a, sizeof(a)) < 0) {
+		if (fd >= 0)
+			close(fd);
+		rig_stop(&r);
+		SKIP("this machine has no IPv6, or the port is taken");
+	}
+	CHECK(listen(fd, 10) == 0);
+	r.peer.listener = sd_event_source_disable_unref(r.peer.listener);
+	close(r.peer.fd);
+	r.peer.fd = fd;
+	peer_listen(&r.peer);
+	httpclient_free(r.client);
+	HttpTarget t = {.host = (char[]){"localhost"}, .port = r.peer.port, .base = (char[]){""}};
+	HttpClientSpec spec = {.target = &t, .close_each = true};
+	CHECK_OK(httpclient_new(r.http, &spec, &r.client, NULL));
+	for (int i = 0; i < 2; i++) {
+		rig_get(&r, "GET", 0);
+		CHECK_INT(r.end.fault, HTTP_FINE);
+	}
+	CHECK_INT(r.peer.connections, 2);
+	rig_stop(&r);
+}
+
+TEST(no_descriptors_left)
+{
+	Rig r = RIG_INIT;
+	Script s = {.pieces = PIECES(OK_HELLO)};
+	HttpRequest rq = {.method = "GET", .path = "/x"};
+	HttpCall *call = NULL;
+	Err err = ERR_INIT;
+	struct rlimit before, none;
+	one(&r, "GET", &s);
+	peer_close_all(&r.peer);
+	for (int i = 0; i < 3; i++)
+		CHECK_OK(sd_event_run(r.loop, 0));
+	CHECK(getrlimit(RLIMIT_NOFILE, &before) == 0);
+	none = before;
+	none.rlim_cur = 3;
+	CHECK(setrlimit(RLIMIT_NOFILE, &none) == 0);
+	CHECK_ERR(http_call(r.client, &rq, &rig_handler, &r, &call, &err), EMFILE);
+	CHECK(setrlimit(RLIMIT_NOFILE, &before) == 0);
+	CHECK(strstr(err.msg, "cannot make a connection") && !call);
+	rig_get(&r, "GET", 0); /* nothing was lost */
+	CHECK_INT(r.end.fault, HTTP_FINE);
 	rig_stop(&r);
 }
 

@@ -146,6 +146,21 @@ TEST(an_answer_at_once)
 	stop(&s);
 }
 
+TEST(queries)
+{
+	Served s = {0};
+	_cleanup_(str_done) Str text = STR_INIT;
+	start(&s, NULL, 0);
+	int fd = dial(&s);
+	say(&s, fd, "GET /none?a=1&q=%7e+x%3D HTTP/1.1\r\nHost: x\r\n\r\n");
+	hear(&s, fd, &text, "\r\n\r\n");
+	say(&s, fd, "GET /none?q HTTP/1.1\r\nHost: x\r\n\r\n");
+	hear(&s, fd, &text, "\r\n\r\n");
+	CHECK_STR(s.seen.s, "GET /none q=~ x= x=- body=0;GET /none q= x=- body=0;");
+	close(fd);
+	stop(&s);
+}
+
 TEST(a_request_in_chunks_and_one_that_waits_for_100)
 {
 	Served s = {0};
@@ -403,7 +418,11 @@ TEST(a_server_goes_with_what_is_not_answered)
 	say(&s, b, "GET /stream HTTP/1.1\r\nHost: x\r\n\r\n");
 	hear(&s, b, &text, "\r\n\r\n");
 	CHECK_INT(s.n_held, 2);
+	int late = dial(&s); /* asks when nobody looks any more */
+	CHECK(send(late, "GET /now HTTP/1.0\r\n\r\n", 21, 0) == 21);
 	stop(&s);
+	CHECK_INT(s.served, 2);
+	close(late);
 	char c;
 	CHECK(recv(a, &c, 1, 0) <= 0 && recv(b, &c, 1, 0) <= 0);
 	CHECK_INT(s.closed, 0);
