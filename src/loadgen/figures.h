@@ -29,10 +29,12 @@ typedef struct Distribution {
 } Distribution;
 
 typedef struct StreamFigures {
-	int64_t sent, answered, failed;
+	int64_t sent, answered,
+	    failed; /* of all measured ones; what follows is of the steady part */
 	int64_t failures[EXCHANGE_FAILURE_MAX_], faults[HTTP_FAULT_MAX_];
 	int64_t warmup, unsteady; /* left out at the beginning */
 	bool steady; /* false: it never settled; the figures are of everything after the warm-up */
+	int64_t unfinished; /* were still on their way when it was stopped; counted nowhere */
 	Distribution e2e_ms, e2e_from_send_ms,
 	    queue_ms; /* from the planned time; from the sending; between the two */
 	Distribution ttft_ms, gap_ms, tpot_ms; /* LLM streams; n 0 otherwise */
@@ -43,7 +45,16 @@ typedef struct StreamFigures {
 	double autocorrelation;		    /* lag 1, of the end-to-end latency */
 } StreamFigures;
 
+/* Was it answered, within all limits that the stream has? */
+bool exchange_meets(const Stream *load, const Exchange *e);
+
 int stream_figures(const StreamResult *r, StreamFigures *ret, Err *err) _must_check_;
+/* Adds `real_time`, for which the lengths of the clips are needed. */
+int stream_figures_add_clips(StreamFigures *f, const StreamResult *r, const Contents *clips,
+			     Err *err) _must_check_;
+/* "insufficient (n=12, needs 64)"; `ret` holds at least 64 bytes. */
+void figure_insufficient(const Figure *f, char *ret);
+
 /* As metrics of a trial: "llm_latency_ms" (median end-to-end), "llm_latency_p95_ms", "llm_ttft_ms",
  * ... with unit, n, interval and standard error; what is insufficient is left out. `name`: "llm",
  * "stt". */

@@ -404,26 +404,17 @@ static size_t special(Number *n, const Word *w, const Word *before, const Word *
 		put_word(n, w);
 		return 1;
 	}
-	switch (w->kind) {
-	case AND:
-		if (!plain(before, MULTIPLIER))
-			put_word(n, w);
-		return 1;
-	case REPEAT:
-		if (!plain(after, ZERO) && !(plain(after, ONES) && after->value < 10)) {
-			put_word(n, w);
-			return 1;
-		}
+	bool digit = plain(after, ZERO) || (plain(after, ONES) && after->value < 10);
+	if (w->kind == REPEAT && digit) {
 		for (uint64_t i = 0; i < w->value; i++)
 			append_value(n, after->value);
 		return 2;
-	default: /* POINT */
-		if (is_decimal(after) || after->kind == FIGURES)
-			append(n, ".");
-		else
-			put_word(n, w);
-		return 1;
 	}
+	if (w->kind == POINT && (is_decimal(after) || after->kind == FIGURES))
+		append(n, ".");
+	else if (w->kind != AND || !plain(before, MULTIPLIER))
+		put_word(n, w);
+	return 1;
 }
 
 static size_t unit(Number *n, const Word *w, const Word *after)

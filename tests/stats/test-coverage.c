@@ -81,7 +81,7 @@ TEST(intervals_of_correlated_samples_cover_95_percent_within_two_points)
 
 TEST(intervals_of_few_correlated_samples_cover_95_percent_within_four_points)
 {
-	static const Case cases[] = {{0.5, 64}, {0.9, 130}, {0.95, 130}};
+	static const Case cases[] = {{0.5, 64}, {0.9, 130}, {0.95, 200}};
 	check_coverage(cases, sizeof(cases) / sizeof(*cases), 0.5, 4);
 }
 
