@@ -38,7 +38,10 @@ typedef struct LlmModel {
 	int64_t seq_us;			/* and for each sequence in it */
 	int64_t request_us;		/* front end: HTTP, tokens, first byte */
 	double fp8_slowdown;		/* of a step, when the KV cache is fp8 */
-	double busy;			/* of a step's time, in kernels */
+	/* Of questions with a fixed answer; 0: not known, and when the KV cache is fp8, as
+	 * otherwise. */
+	double quality_pct, fp8_quality_pct, quality_spread;
+	double busy; /* of a step's time, in kernels */
 } LlmModel;
 
 typedef struct WhisperModel {
@@ -96,3 +99,6 @@ struct Box {
 const LlmModel *box_llm(const Box *b, const char *name);
 const WhisperModel *box_whisper(const Box *b, const char *name);
 const Tenant *box_tenant(const Box *b, const char *name);
+
+/* Their tables (box_models.c). */
+extern const ConfTable box_llm_table, box_whisper_table;

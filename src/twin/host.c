@@ -17,7 +17,9 @@ void service_say(Service *v, const char *fmt, ...)
 	va_start(ap, fmt);
 	str_addv(&line, fmt, ap);
 	va_end(ap);
-	if (line.failed || json_array_append_new(v->log, js_text(line.s)) < 0)
+	if (!v->log && v->say && !line.failed)
+		v->say(v->say_ctx, line.s);
+	else if (line.failed || json_array_append_new(v->log, js_text(line.s)) < 0)
 		v->lost = true;
 }
 

@@ -8,8 +8,10 @@ typedef struct Service {
 	const char *name;
 	Settings set;
 	size_t owner; /* in the ledger */
-	json_t *log;  /* its lines, newest last */
-	bool lost;    /* memory ran out while a line was written */
+	json_t *log;  /* its lines, newest last; NULL: `say` hears them */
+	void (*say)(void *ctx, const char *line);
+	void *say_ctx;
+	bool lost; /* memory ran out while a line was written */
 	bool on_cpu;
 	int64_t start_us; /* how long it took to start */
 } Service;

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <math.h>
+#include <string.h>
 
 static const VllmSettings *settings(const Llm *l)
 {
@@ -152,6 +153,8 @@ static void schedule_waiting(Llm *l, int64_t *budget)
 		if (!reserve(l, q, take))
 			return;
 		q->take = take;
+		if (q->started_us == 0)
+			q->started_us = l->host->sim.now_us;
 		*budget -= take;
 		l->running[l->n_running++] = wait_pop(l);
 	}
@@ -256,9 +259,9 @@ static int take_workspace(Llm *l, const Batch *b)
 	Ledger *gpu = &l->host->sim.gpu;
 	int64_t bytes = settings(l)->model->load_token_bytes * (b->prefill + b->decode);
 	int64_t more = bytes - l->workspace_bytes;
-	if (more <= 0)
+	if (more <= 0 && !l->starved)
 		return 1;
-	if (!ledger_take(gpu, l->service->owner, more)) {
+	if (l->starved || !ledger_take(gpu, l->service->owner, more)) {
 		service_says_oom(l->service, gpu, more);
 		service_say(l->service, "vllm.v1.engine.exceptions.EngineDeadError: EngineCore "
 					"encountered an issue. See stack trace (above) for the "
@@ -296,7 +299,8 @@ static int begin(Llm *l)
 	if (r <= 0)
 		return r;
 	l->step_us = step_time(l, &b, &l->step_growth_us);
-	l->steps = b.prefill > 0 || b.seqs < (int64_t)l->n_running ? 1 : free_run(l);
+	bool alone = l->hear || b.prefill > 0 || b.seqs < (int64_t)l->n_running;
+	l->steps = alone ? 1 : free_run(l);
 	l->work_us = series(l, l->steps);
 	sim_work(&l->host->sim, l->worker, l->work_us);
 	return 0;
@@ -308,8 +312,9 @@ static int finish(Llm *l, Seq *q)
 {
 	int64_t front = settings(l)->model->request_us, now = l->host->sim.now_us;
 	release(l, q);
-	int r = load_answered(l->load, &l->host->sim, &q->rq, q->first_us + front, now + front,
-			      q->made);
+	int r = l->hear ? 0
+			: load_answered(l->load, &l->host->sim, &q->rq, q->first_us + front,
+					now + front, q->made);
 	seq_drop(l, q);
 	return r;
 }
@@ -342,7 +347,11 @@ int llm_work_done(Sim *s, void *owner)
 	l->steps = 0;
 	for (size_t i = 0; i < n && r == 0; i++) {
 		Seq *q = l->running[i];
-		if (stepped(l, q, steps))
+		int64_t before = q->made;
+		bool complete = stepped(l, q, steps);
+		if (l->hear && q->made > before)
+			l->hear(l->hear_ctx, q, complete);
+		if (complete)
 			r = finish(l, q);
 		else
 			l->running[kept++] = q;
@@ -404,6 +413,40 @@ int llm_send(Sim *s, void *to, const Request *rq)
 	if (l->n_waiting == 1)
 		cut_run(l);
 	return 0;
+}
+
+static bool abort_running(Llm *l, const void *own)
+{
+	for (size_t i = 0; i < l->n_running; i++) {
+		Seq *q = l->running[i];
+		if (q->rq.own != own)
+			continue;
+		release(l, q);
+		seq_drop(l, q);
+		l->n_running--;
+		memmove(&l->running[i], &l->running[i + 1], (l->n_running - i) * sizeof(Seq *));
+		return true;
+	}
+	return false;
+}
+
+bool llm_abort(Llm *l, const void *own)
+{
+	if (abort_running(l, own))
+		return true;
+	/* Turned once around, the ring has the others in their old order. */
+	bool found = false;
+	for (size_t n = l->n_waiting; n > 0; n--) {
+		Seq *q = wait_pop(l);
+		if (q->rq.own != own) {
+			/* There is room: one was just taken out. */
+			l->waiting[(l->waiting_at + l->n_waiting++) & (l->waiting_cap - 1)] = q;
+			continue;
+		}
+		seq_drop(l, q);
+		found = true;
+	}
+	return found;
 }
 
 void llm_clear(Llm *l)

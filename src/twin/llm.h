@@ -6,11 +6,16 @@ enum {
 	LLM_BLOCK_TOKENS = 16, /* tokens of KV cache in a block: the server's default */
 };
 
+/* Hears of every token as it is made: q->made of them are there now, the answer may be complete.
+ * Both the first time and the last one are those of the engine; the front end's delay is not in
+ * them. */
 typedef struct Seq Seq;
+typedef void LlmHear(void *ctx, const Seq *q, bool complete);
+
 struct Seq {
 	Seq *next_spare;
 	Request rq;
-	int64_t first_us;
+	int64_t started_us, first_us; /* in a step; its first token */
 	int64_t need;	  /* tokens to compute before the next new one: the prompt, or all of it
 			     again */
 	int64_t computed; /* tokens in the KV cache */
@@ -23,6 +28,11 @@ typedef struct Llm {
 	Host *host;
 	Service *service;
 	Load *load; /* who is told; borrowed */
+	/* Who is told instead, of each token: then steps are run one by one. */
+	LlmHear *hear;
+	void *hear_ctx;
+	bool starved; /* the next step finds no memory for its workspace: a fault that was asked for
+		       */
 	int worker;
 	/* What the start found. */
 	int64_t kv_bytes, kv_blocks, workspace_bytes;
@@ -44,9 +54,25 @@ typedef struct Llm {
 /* Allocates as the real server does: context, weights, profile run, KV cache, graphs. What goes
  * wrong is in the host's measurement. Negative errno only for faults. */
 int llm_start(Llm *l);
+
+/* The same in the order of time, for whoever lets time pass between the stages: each takes its
+ * memory at once, says what the one before it did, and then lasts *ret_us. 1: go on; 0: the start
+ * failed. */
+typedef enum LlmStage {
+	LLM_STAGE_LOAD,	   /* context, free memory, weights */
+	LLM_STAGE_PROFILE, /* activations */
+	LLM_STAGE_CACHE,   /* KV blocks, then graphs */
+	LLM_STAGE_READY,
+	LLM_STAGES,
+} LlmStage;
+int llm_start_stage(Llm *l, LlmStage stage, int64_t *ret_us);
 void llm_done(Llm *l);
 /* Drops all requests. */
 void llm_clear(Llm *l);
+
+/* The client of the request with that `own` went away: its place and blocks are free. False: no
+ * such request is in it. */
+bool llm_abort(Llm *l, const void *own);
 
 /* How many requests are in it. */
 size_t llm_queued(const void *llm);

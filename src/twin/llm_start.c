@@ -110,61 +110,89 @@ static int cut_blocks(Llm *l, int64_t left)
 	return 1;
 }
 
-/* Graphs are captured after the KV cache was cut, on top of the share. */
-static int capture_graphs(Llm *l)
+/* --- Stages ---------------------------------------------------------------------------------- */
+
+static int64_t graph_bytes(const Llm *l)
 {
 	const LlmModel *m = settings(l)->model;
-	int64_t bytes = m->graph_bytes + m->graph_seq_bytes * settings(l)->max_num_seqs;
-	int r = take(l, "CUDA graphs", bytes);
-	if (r > 0)
-		service_say(l->service, "Graph capturing finished in %.0f secs, took %.2f GiB",
-			    (double)m->graph_us / 1e6, gib(bytes));
-	return r;
+	return m->graph_bytes + m->graph_seq_bytes * settings(l)->max_num_seqs;
 }
 
-/* 1: started. */
-static int allocate(Llm *l)
+static int64_t budget_of(const Llm *l)
+{
+	return (int64_t)(settings(l)->share * (double)l->host->sim.gpu.total_bytes);
+}
+
+static int stage_load(Llm *l, int64_t *ret_us)
 {
 	const LlmModel *m = settings(l)->model;
-	Ledger *gpu = &l->host->sim.gpu;
-	int64_t budget = (int64_t)(settings(l)->share * (double)gpu->total_bytes);
+	*ret_us = m->load_us;
 	int r = take(l, "CUDA context", l->host->box->gpu.context_bytes);
 	if (r > 0)
-		r = check_free(l, budget);
-	int64_t before = gpu->held[l->service->owner];
-	if (r > 0)
-		r = take(l, "weights", m->weight_bytes);
-	if (r <= 0)
-		return r;
-	service_say(l->service, "Model loading took %.4f GiB and %.6f seconds",
-		    gib(m->weight_bytes), (double)m->load_us / 1e6);
-	r = take(l, "activations",
-		 m->fixed_bytes + m->token_bytes * settings(l)->max_num_batched_tokens +
-		     m->seq_bytes * settings(l)->max_num_seqs);
-	if (r > 0)
-		r = cut_blocks(l, budget - (gpu->held[l->service->owner] - before));
-	if (r > 0 && !settings(l)->eager)
-		r = capture_graphs(l);
-	return r;
+		r = check_free(l, budget_of(l));
+	return r > 0 ? take(l, "weights", m->weight_bytes) : r;
 }
 
-int llm_start(Llm *l)
+static int stage_profile(Llm *l, int64_t *ret_us)
+{
+	const LlmModel *m = settings(l)->model;
+	*ret_us = settings(l)->eager ? 0 : m->compile_us;
+	service_say(l->service, "Model loading took %.4f GiB and %.6f seconds",
+		    gib(m->weight_bytes), (double)m->load_us / 1e6);
+	return take(l, "activations",
+		    m->fixed_bytes + m->token_bytes * settings(l)->max_num_batched_tokens +
+			m->seq_bytes * settings(l)->max_num_seqs);
+}
+
+/* Graphs are captured after the KV cache was cut, on top of the share. */
+static int stage_cache(Llm *l, int64_t *ret_us)
+{
+	int64_t held = l->host->sim.gpu.held[l->service->owner];
+	bool eager = settings(l)->eager;
+	*ret_us = eager ? 0 : settings(l)->model->graph_us;
+	int r = cut_blocks(l, budget_of(l) - (held - l->host->box->gpu.context_bytes));
+	return r > 0 && !eager ? take(l, "CUDA graphs", graph_bytes(l)) : r;
+}
+
+static int stage_ready(Llm *l, int64_t *ret_us)
 {
 	const LlmModel *m = settings(l)->model;
 	bool eager = settings(l)->eager;
-	int64_t init = eager ? 0 : m->compile_us + m->graph_us;
-	l->service->start_us = m->load_us + init;
-	int r = allocate(l);
-	if (r <= 0 || l->host->failed)
-		return r < 0 ? r : 0;
+	*ret_us = 0;
+	if (!eager)
+		service_say(l->service, "Graph capturing finished in %.0f secs, took %.2f GiB",
+			    (double)m->graph_us / 1e6, gib(graph_bytes(l)));
 	service_say(l->service,
 		    "init engine (profile, create kv cache, warmup model) took %.2f seconds",
-		    (double)init / 1e6);
+		    eager ? 0.0 : (double)(m->compile_us + m->graph_us) / 1e6);
 	service_say(l->service, "Application startup complete.");
 	l->running = calloc((size_t)settings(l)->max_num_seqs, sizeof(Seq *));
 	if (!l->running)
 		return -ENOMEM;
 	l->free_blocks = l->kv_blocks;
 	l->worker = sim_add_worker(&l->host->sim, llm_work_done, l, m->busy);
-	return l->worker < 0 ? l->worker : 0;
+	return l->worker < 0 ? l->worker : 1;
+}
+
+int llm_start_stage(Llm *l, LlmStage stage, int64_t *ret_us)
+{
+	static int (*const stages[])(Llm *, int64_t *) = {
+	    [LLM_STAGE_LOAD] = stage_load,
+	    [LLM_STAGE_PROFILE] = stage_profile,
+	    [LLM_STAGE_CACHE] = stage_cache,
+	    [LLM_STAGE_READY] = stage_ready,
+	};
+	int r = stages[stage](l, ret_us);
+	return r > 0 && l->host->failed ? 0 : r;
+}
+
+int llm_start(Llm *l)
+{
+	const LlmModel *m = settings(l)->model;
+	int64_t us;
+	int r = 1;
+	l->service->start_us = m->load_us + (settings(l)->eager ? 0 : m->compile_us + m->graph_us);
+	for (int i = 0; i < LLM_STAGES && r > 0; i++)
+		r = llm_start_stage(l, (LlmStage)i, &us);
+	return r < 0 ? r : 0;
 }

@@ -94,16 +94,21 @@ static int queue_end(Sim *s, uint32_t who)
 	return events_add(&s->events, end, EVENT_WORK, who, w->mark);
 }
 
+double sim_busy(const Sim *s)
+{
+	double busy = 0;
+	for (uint32_t i = 0; i < s->n_workers; i++)
+		if (s->workers[i].active && s->workers[i].busy > 0)
+			busy += s->workers[i].busy;
+	return busy;
+}
+
 static int share_anew(Sim *s)
 {
-	double all_busy = 0;
-	int on_gpu = 0;
-	for (uint32_t i = 0; i < s->n_workers; i++) {
-		if (s->workers[i].active && s->workers[i].busy > 0) {
-			all_busy += s->workers[i].busy;
-			on_gpu++;
-		}
-	}
+	double all_busy = s->outside_busy + sim_busy(s);
+	int on_gpu = s->outside;
+	for (uint32_t i = 0; i < s->n_workers; i++)
+		on_gpu += s->workers[i].active && s->workers[i].busy > 0;
 	s->shares_changed = false;
 	for (uint32_t i = 0; i < s->n_workers; i++) {
 		Worker *w = &s->workers[i];
@@ -171,6 +176,14 @@ int sim_step(Sim *s, int64_t until_us)
 	s->now_us = e.at_us;
 	r = handle(s, &e);
 	return r < 0 ? r : 1;
+}
+
+int sim_next(Sim *s, int64_t *ret_at_us)
+{
+	int r = settle(s);
+	if (r == 0)
+		*ret_at_us = s->events.n > 0 ? s->events.heap[0].at_us : INT64_MAX;
+	return r;
 }
 
 void sim_halt(Sim *s)

@@ -50,6 +50,10 @@ struct Sim {
 	Ledger gpu;
 	Noise noise;
 	double speed, switch_cost;
+	/* Workers that are not here: those of other programs on a shared card. Whoever changes
+	 * these sets shares_changed. */
+	double outside_busy;
+	int outside;
 	Worker workers[SIM_WORKERS_MAX];
 	uint32_t n_workers;
 	Timer timers[SIM_TIMERS_MAX];
@@ -69,6 +73,11 @@ double sim_left_us(Sim *s, int worker);
 void sim_set_left(Sim *s, int worker, double alone_us);
 
 int sim_timer(Sim *s, int timer, int64_t at_us, uint32_t mark);
+/* When the next event is due; INT64_MAX: nothing is queued. What was told since the last step has
+ * been queued by then. Negative errno: out of memory. */
+int sim_next(Sim *s, int64_t *ret_at_us);
+/* What our own workers keep of the GPU now. */
+double sim_busy(const Sim *s);
 /* Starts the clock of the noise; once. */
 int sim_begin(Sim *s);
 /* 1: one event at or before `until_us` was handled; 0: there is none, and time stands at

@@ -15,52 +15,84 @@ static int64_t beam_bytes(const Stt *t)
 	return settings(t)->model->beam_bytes * (settings(t)->beams - 1);
 }
 
-/* The load's peak, then what stays. */
-static bool take_memory(Stt *t)
+static void say_full(Stt *t, int64_t wanted)
 {
-	const WhisperModel *m = settings(t)->model;
 	Ledger *gpu = &t->host->sim.gpu;
-	size_t owner = t->service->owner;
-	int64_t context = t->host->box->gpu.context_bytes;
-	int64_t wants = m->load_bytes;
-	if (ledger_take(gpu, owner, context)) {
-		if (ledger_take(gpu, owner, wants)) {
-			ledger_give(gpu, owner, m->load_bytes - m->steady_bytes);
-			wants = beam_bytes(t);
-			if (ledger_take(gpu, owner, wants))
-				return true;
-		}
-	} else {
-		wants = context;
+	service_says_oom(t->service, gpu, wanted);
+	ledger_give(gpu, t->service->owner, gpu->held[t->service->owner]);
+}
+
+static bool take_peak(Stt *t)
+{
+	Ledger *gpu = &t->host->sim.gpu;
+	int64_t context = t->host->box->gpu.context_bytes, load = settings(t)->model->load_bytes;
+	int64_t wants = context;
+	if (ledger_take(gpu, t->service->owner, context)) {
+		wants = load;
+		if (ledger_take(gpu, t->service->owner, load))
+			return true;
 	}
-	service_says_oom(t->service, gpu, wants);
-	ledger_give(gpu, owner, gpu->held[owner]);
+	say_full(t, wants);
 	return false;
 }
 
-static void run_on_cpu(Stt *t)
+/* What was only needed to load goes; the beams come. */
+static bool keep_steady(Stt *t)
+{
+	const WhisperModel *m = settings(t)->model;
+	Ledger *gpu = &t->host->sim.gpu;
+	ledger_give(gpu, t->service->owner, m->load_bytes - m->steady_bytes);
+	if (ledger_take(gpu, t->service->owner, beam_bytes(t)))
+		return true;
+	say_full(t, beam_bytes(t));
+	return false;
+}
+
+static int run_on_cpu(Stt *t)
 {
 	t->service->on_cpu = true;
-	service_say(t->service, "UserWarning: Performing inference on CPU when CUDA is available");
 	service_say(t->service, "UserWarning: FP16 is not supported on CPU; using FP32 instead");
+	return 0;
+}
+
+/* Without room on the GPU: the CPU, or the end. */
+static int no_room(Stt *t)
+{
+	const WhisperSpec *w = &t->host->box->whisper;
+	if (w->cuda && !w->cpu_when_full)
+		return host_fail(t->host, OUTCOME_START_FAILED, "oom",
+				 "service %s ran out of GPU memory while it loaded Whisper %s",
+				 t->service->name, settings(t)->model->name);
+	service_say(t->service, "UserWarning: Performing inference on CPU when CUDA is available");
+	return run_on_cpu(t);
+}
+
+int stt_load(Stt *t, bool cpu, int64_t *ret_us)
+{
+	*ret_us = t->service->start_us = settings(t)->model->load_us;
+	if (cpu)
+		return run_on_cpu(t);
+	return t->host->box->whisper.cuda && take_peak(t) ? 0 : no_room(t);
+}
+
+int stt_loaded(Stt *t)
+{
+	int r = t->service->on_cpu || keep_steady(t) ? 0 : no_room(t);
+	if (r < 0 || t->host->failed)
+		return r;
+	bool cuda = !t->service->on_cpu;
+	service_say(t->service, "[%s] Loaded %s model on %s", t->host->box->whisper.engine,
+		    settings(t)->model->name, cuda ? "cuda" : "cpu");
+	t->worker =
+	    sim_add_worker(&t->host->sim, stt_work_done, t, cuda ? settings(t)->model->busy : 0);
+	return t->worker < 0 ? t->worker : 0;
 }
 
 int stt_start(Stt *t)
 {
-	const WhisperSpec *w = &t->host->box->whisper;
-	t->service->start_us = settings(t)->model->load_us;
-	bool fits = w->cuda && take_memory(t);
-	if (!fits && w->cuda && !w->cpu_when_full)
-		return host_fail(t->host, OUTCOME_START_FAILED, "oom",
-				 "service %s ran out of GPU memory while it loaded Whisper %s",
-				 t->service->name, settings(t)->model->name);
-	if (!fits)
-		run_on_cpu(t);
-	service_say(t->service, "[%s] Loaded %s model on %s", w->engine, settings(t)->model->name,
-		    fits ? "cuda" : "cpu");
-	t->worker =
-	    sim_add_worker(&t->host->sim, stt_work_done, t, fits ? settings(t)->model->busy : 0);
-	return t->worker < 0 ? t->worker : 0;
+	int64_t us;
+	int r = stt_load(t, false, &us);
+	return r < 0 || t->host->failed ? r : stt_loaded(t);
 }
 
 /* --- Work ------------------------------------------------------------------------------------ */
@@ -139,7 +171,26 @@ int stt_work_done(Sim *s, void *owner)
 		sim_work(s, t->worker, clip_us(t, &t->queue[t->at]));
 	else
 		sim_rest(s, t->worker);
-	return load_answered(t->load, s, &rq, s->now_us, s->now_us, 0);
+	if (!t->hear)
+		return load_answered(t->load, s, &rq, s->now_us, s->now_us, 0);
+	t->hear(t->hear_ctx, &rq);
+	return 0;
+}
+
+bool stt_abort(Stt *t, const void *own)
+{
+	for (size_t i = 0; i < t->n; i++) {
+		Request *rq = &t->queue[(t->at + i) & (t->cap - 1)];
+		if (rq->own != own)
+			continue;
+		rq->own = NULL;
+		for (; i > 0 && i + 1 < t->n; i++)
+			t->queue[(t->at + i) & (t->cap - 1)] =
+			    t->queue[(t->at + i + 1) & (t->cap - 1)];
+		t->n -= i > 0;
+		return true;
+	}
+	return false;
 }
 
 void stt_clear(Stt *t)

@@ -209,6 +209,20 @@ static int measure_wer(Trial *tr, Err *err)
 			    tr->t->workload->stt->requests, err);
 }
 
+/* How right its answers are: by the model and the type of its cache, whatever else is tuned. */
+static int measure_quality(Trial *tr, Err *err)
+{
+	const VllmSettings *v = &tr->llms[0].service->set.vllm;
+	Rng rng = rng_derive(tr->t->seed, "twin quality", 0);
+	double truth = v->fp8 && v->model->fp8_quality_pct > 0 ? v->model->fp8_quality_pct
+							       : v->model->quality_pct;
+	double spread = v->model->quality_spread;
+	if (!(truth > 0))
+		return 0;
+	double value = fmin(100, fmax(0, truth + spread * rng_normal(&rng)));
+	return metric_plain(tr->host.m, "llm_quality_pct", "%", value, spread, 1, err);
+}
+
 static int measure(Trial *tr, Err *err)
 {
 	const Workload *w = tr->t->workload;
@@ -234,6 +248,8 @@ static int measure(Trial *tr, Err *err)
 		r = metrics_of_stt(&stt, tr->host.m, err);
 	if (r == 0 && asks_stt)
 		r = measure_wer(tr, err);
+	if (r == 0 && asks_llm)
+		r = measure_quality(tr, err);
 	if (r == 0 && asks_llm)
 		r = metric_plain(tr->host.m, "preemptions", "", (double)tr->preemptions, 0,
 				 w->llm->requests, err);
