@@ -75,7 +75,10 @@ static int run_command(const Command *c, int argc, char **argv)
 	_cleanup_free_ void *options = calloc(1, c->options_size ? c->options_size : 1);
 	bool help = false;
 	Err err = ERR_INIT;
+	int code;
 	cli_set_verb(c->name);
+	if (c->program && c->program(argc, argv, &code))
+		return code;
 	if (!options)
 		return cli_failf(EXIT_FAILED, "out of memory");
 	int first = options_parse(c, argc, argv, options, &help, &err);

@@ -48,6 +48,9 @@ typedef struct Command {
 	const Option *options;	/* ends with a NULL name; --help is added to all */
 	size_t options_size;	/* of the struct that offsets point into */
 	int min_args, max_args; /* positional; -1: any number */
+	/* Takes the command line (argv[0] is the verb) as it is when it names a program with flags
+	 * of its own, and gives the exit code. NULL: never. */
+	bool (*program)(int argc, char **argv, int *ret);
 	int (*run)(const void *options, int argc,
 		   char **argv); /* the positional ones; returns an ExitCode */
 } Command;

@@ -9,6 +9,7 @@
 #include "base/rng.h"
 #include "cli/internal.h"
 #include "stats/stats.h"
+#include "twin/programs.h"
 #include "twin/twin.h"
 
 typedef struct Options {
@@ -250,6 +251,22 @@ static int run(const void *options, int argc, char **argv)
 	return r;
 }
 
+/* The box's servers as programs: their command lines are the real ones'. */
+static bool program(int argc, char **argv, int *ret)
+{
+	static const struct {
+		const char *name;
+		int (*main)(int argc, char **argv);
+	} programs[] = {{"vllm", twin_vllm}, {"whisper", twin_whisper}, {"gpu", twin_gpu}};
+	for (size_t i = 0; i < sizeof(programs) / sizeof(*programs) && argc > 1; i++) {
+		if (strcmp(argv[1], programs[i].name) == 0) {
+			*ret = programs[i].main(argc - 2, argv + 2);
+			return true;
+		}
+	}
+	return false;
+}
+
 static const Option rows[] = {
     {"config", 'c', "FILE", OPT_STRING, offsetof(Options, config), .complete = "file",
      .help = "the configuration"},
@@ -274,9 +291,13 @@ const Command cmd_twin = {
     .about =
 	"Simulates one candidate of an experiment again and again, in virtual time, and prints "
 	"how each metric is distributed: what noise a single trial carries, and how often it "
-	"fails. Parameters that are not given are the baseline's. Nothing is stored.",
+	"fails. Parameters that are not given are the baseline's. Nothing is stored.\n\n"
+	"'dream twin vllm', 'dream twin whisper' and 'dream twin gpu' are the servers and the "
+	"other tenants of a simulated box as programs, in wall time: they take the command lines "
+	"of the real ones and share one simulated card. Their own --help says what they can do.",
     .options = rows,
     .options_size = sizeof(Options),
     .max_args = -1,
+    .program = program,
     .run = run,
 };
