@@ -220,15 +220,15 @@ static void add_argument(Str *out, const char *arg, bool *hide)
 		str_add(out, "...");
 		return;
 	}
-	if (arg[name] == '=' && (name_is_secret(arg, name) || value_is_secret(arg + name + 1))) {
-		str_add_safe(out, arg, name, 60);
-		str_add(out, "=...");
-		return;
-	}
 	/* A script of a shell: anything may stand in it. */
 	bool script = strchr(arg, ' ') && name_is_secret(arg, strlen(arg));
 	if (script || value_is_secret(arg)) {
 		str_add(out, "...");
+		return;
+	}
+	if (arg[name] == '=' && (name_is_secret(arg, name) || value_is_secret(arg + name + 1))) {
+		str_add_safe(out, arg, name, 60);
+		str_add(out, "=...");
 		return;
 	}
 	str_add_safe(out, arg, strlen(arg), 120);

@@ -219,7 +219,6 @@ static int look(Sampler *s, bool everything, Err *err)
 	unsigned what = GPU_LOOK_MEMORY | (load ? GPU_LOOK_LOAD : 0U) |
 			(everything || s->looks % POWER_EVERY == 0 ? GPU_LOOK_POWER : 0U);
 
-	/* An Xid tells more than that the card is gone. */
 	if (load)
 		look_for_xids(s);
 	int r = nvml_look(s->spec.nvml, s->spec.gpu, what, &s->state, err);
@@ -252,6 +251,7 @@ static int on_timer(sd_event_source *source, uint64_t due_us, void *ctx)
 		s->missed++;
 	int r = look(s, false, &err);
 	if (r < 0) {
+		look_for_xids(s); /* a card that is gone may have said why */
 		hardware(s, err.msg);
 		return sd_event_source_set_enabled(source, SD_EVENT_OFF);
 	}
