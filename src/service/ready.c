@@ -60,8 +60,10 @@ static bool check_port(Instance *i)
 
 	if (i->port_is_ours || i->spec->port == 0)
 		return true;
-	if (!port_is_taken(i->spec->port, &pid))
+	if (!port_is_taken(i->spec->port, &pid)) {
+		seen(i, "nothing listens on port %u", i->spec->port);
 		return false;
+	}
 	bool visible = geteuid() == 0 || (runs_as_child(i) && !i->spec->command->user);
 	if (pid > 0 ? owner_has(&o, pid) : !visible) {
 		i->port_is_ours = true;
@@ -204,16 +206,6 @@ static void on_health(void *ctx, const HttpEnd *end, const char *body, size_t le
 	Instance *i = ctx;
 
 	i->call = NULL;
-	if (end->fault == HTTP_CONNECT) {
-		seen(i, "nothing listens on port %u", i->spec->port);
-		again(i);
-		return;
-	}
-	if (!check_port(i)) {
-		if (i->phase == INSTANCE_STARTING)
-			again(i);
-		return;
-	}
 	if (end->fault != HTTP_FINE) {
 		seen(i, "its health page gives no answer (%s)", http_fault_name(end->fault));
 		again(i);
@@ -247,6 +239,12 @@ static int look_http(Instance *i, Err *err)
 	int r = 0;
 	if (i->call)
 		return 0;
+	/* Nobody but our own process is asked. */
+	if (!check_port(i)) {
+		if (i->phase == INSTANCE_STARTING)
+			again(i);
+		return 0;
+	}
 	if (i->step == READY_HEALTH)
 		return send_health(i, err);
 	if (i->step == READY_LOAD) {
@@ -328,7 +326,6 @@ static int look_plain(Instance *i, Err *err)
 		seen(i, "its output does not have '%.80s' yet", s->ready_text);
 	} else if (i->spec->port) {
 		ready = check_port(i);
-		seen(i, "nothing of its own listens on port %u", i->spec->port);
 	}
 	if (i->phase != INSTANCE_STARTING)
 		return 0;

@@ -1,6 +1,7 @@
 /* A service as a transient systemd unit. */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/json.h"
@@ -51,6 +52,25 @@ static bool is_down(const UnitState *u)
 	       !*u->active;
 }
 
+/* Its main process is gone, and the manager now waits for what that left behind. */
+static void kill_rest(const Instance *i)
+{
+	const Owner o = {.name = i->spec->name, .cgroup = i->cgroup};
+	_cleanup_free_ pid_t *pids = NULL;
+	size_t n = 0;
+
+	if (owner_pids(&o, &pids, &n) < 0)
+		return;
+	for (size_t k = 0; k < n; k++) {
+		int fd = (int)syscall(SYS_pidfd_open, pids[k], 0);
+		/* Asked again, now that the number cannot come to mean another process. */
+		if (fd >= 0 && owner_has(&o, pids[k]))
+			(void)syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0);
+		if (fd >= 0)
+			close(fd);
+	}
+}
+
 static void on_state(void *ctx, const UnitState *u)
 {
 	Instance *i = ctx;
@@ -58,6 +78,9 @@ static void on_state(void *ctx, const UnitState *u)
 
 	if (u->main_pid > 0)
 		i->main_pid = u->main_pid;
+	if (strcmp(u->active, "deactivating") == 0 && i->phase < INSTANCE_STOPPING &&
+	    u->main_pid == 0)
+		kill_rest(i);
 	if (!is_down(u) || i->phase == INSTANCE_ENDED)
 		return;
 	note_status(i, u);
