@@ -7,6 +7,7 @@
 #include "base/json.h"
 #include "cli/internal.h"
 #include "gpu/lease.h"
+#include "gpu/leasename.h"
 
 typedef struct Options {
 	const char *config, *experiment, *workload;
@@ -21,6 +22,7 @@ typedef struct Session {
 	const Experiment *x;
 	const Workload *workload;
 	Evaluator *evaluator;
+	char *gpu; /* under whose name it is leased; NULL: none */
 	Lease *lease;
 	StoreTrial trial;
 } Session;
@@ -39,9 +41,17 @@ static int open_evaluator(Session *s)
 	return r < 0 ? cli_fail(EXIT_FAILED, &err) : 0;
 }
 
-static const char *gpu_of(const Session *s)
+/* As in `dream run`: whoever means the same card meets at the same lock. */
+static int find_gpu(Session *s, Err *err)
 {
-	return s->x->gpu ? s->x->gpu : evaluator_gpu(s->evaluator);
+	const char *known = evaluator_gpu(s->evaluator);
+	bool real = strcmp(evaluator_kind(s->evaluator), "gpu_allocation") == 0;
+	if (!s->x->gpu && !known && !(real && s->x->budget.allow_gpu))
+		return 0;
+	if (s->x->gpu || !known)
+		return gpu_lease_name(NULL, s->x->gpu, &s->gpu, err);
+	s->gpu = strdup(known);
+	return s->gpu ? 0 : err_oom(err);
 }
 
 /* Two measurements on one GPU would measure each other. */
@@ -49,16 +59,17 @@ static int take_lease(Session *s)
 {
 	_cleanup_free_ char *dir = NULL, *holder = NULL;
 	Err err = ERR_INIT;
-	const char *gpu = gpu_of(s);
-	if (!gpu)
+	int r = find_gpu(s, &err);
+	if (r >= 0 && !s->gpu)
 		return 0;
-	int r = lease_default_dir(&dir, &err);
 	if (r >= 0)
-		r = lease_take(dir, gpu, "dream eval", &s->lease, &holder, &err);
+		r = lease_default_dir(&dir, &err);
+	if (r >= 0)
+		r = lease_take(dir, s->gpu, "dream eval", &s->lease, &holder, &err);
 	if (r < 0)
 		return cli_fail(EXIT_FAILED, &err);
 	return r > 0 ? 0
-		     : cli_failf(EXIT_FAILED, "GPU %s is in use by %s; try again later", gpu,
+		     : cli_failf(EXIT_FAILED, "GPU %s is in use by %s; try again later", s->gpu,
 				 holder ? holder : "another process");
 }
 
@@ -111,7 +122,7 @@ static int measure(Session *s)
 	    .seed = o->seed.given ? o->seed.value : s->plan->run.seed,
 	    .timeout_us = o->timeout_us > 0 ? o->timeout_us : s->x->budget.trial_timeout_us,
 	    .lease = s->lease,
-	    .gpu_uuid = gpu_of(s),
+	    .gpu_uuid = s->gpu,
 	};
 	if (eval_once(s->evaluator, &rq, &s->trial.m, &err) < 0)
 		return cli_fail(EXIT_FAILED, &err);
@@ -190,6 +201,7 @@ static int run(const void *options, int argc, char **argv)
 	store_trial_done(&s.trial);
 	lease_release(s.lease);
 	evaluator_free(s.evaluator);
+	free(s.gpu);
 	return r;
 }
 

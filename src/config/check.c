@@ -3,10 +3,10 @@
 #include <string.h>
 
 #include "config/draft.h"
+#include "config/quality.h"
 
 enum {
 	EXPERIMENT_NAME_MAX = 64,
-	SETTINGS_MAX = 16
 };
 
 static const ConfNode *place(const ConfNode *n, const char *key)
@@ -35,9 +35,8 @@ static void check_name(const Experiment *x, const ConfNode *at, Diags *d)
 			   "an experiment cannot be called '%.80s'", x->name);
 }
 
-/* Reports a name that is no parameter of the space, with the nearest or all that are. */
-static void check_param(const Experiment *x, const ConfNode *at, const char *name, const char *who,
-			Diags *d)
+void check_param(const Experiment *x, const ConfNode *at, const char *name, const char *who,
+		 Diags *d)
 {
 	_cleanup_(str_done) Str accept = STR_INIT;
 	const char *names[SPACE_DIMS_MAX + 1] = {0};
@@ -61,105 +60,6 @@ static void check_apply(const Experiment *x, const ConfNode *at, Diags *d)
 
 	for (size_t i = 0; map && conf_kind(map) == CONF_MAP && i < conf_len(map); i++)
 		check_param(x, conf_key_node(map, i), conf_key(map, i), "apply", d);
-}
-
-/* --- Services -------------------------------------------------------------------------------- */
-
-typedef struct ServiceKind {
-	const char *name;
-	const char *settings[SETTINGS_MAX]; /* those that the rest of the program knows */
-} ServiceKind;
-
-static const ServiceKind service_kinds[] = {
-    {"vllm",
-     {"model", "gpu_memory_utilization", "max_model_len", "max_num_seqs", "max_num_batched_tokens",
-      "kv_cache_dtype", "enforce_eager", NULL}},
-    {"whisper", {"model_size", "beam_size", "engine", NULL}},
-    {"process", {"gpu_memory_bytes", NULL}},
-};
-
-static const ServiceKind *find_kind(const char *name)
-{
-	for (size_t i = 0; i < sizeof(service_kinds) / sizeof(service_kinds[0]); i++)
-		if (strcmp(service_kinds[i].name, name) == 0)
-			return &service_kinds[i];
-	return NULL;
-}
-
-/* A server has more flags than we know; only what looks like a misspelt one is worth a word. */
-static void check_setting(const ServiceKind *k, const ConfNode *at, const char *setting, Diags *d)
-{
-	for (size_t i = 0; k->settings[i]; i++)
-		if (strcmp(k->settings[i], setting) == 0)
-			return;
-	if (strchr(setting, '-'))
-		return; /* no name of a setting at all: reported already */
-	const char *near = conf_nearest(setting, k->settings);
-	if (near)
-		conf_warn(at, d, near, "%s is no setting of %s that is known here", setting,
-			  k->name);
-}
-
-static void check_params(const Experiment *x, const ServiceSpec *s, const ServiceKind *k,
-			 const ConfNode *map, Diags *d)
-{
-	for (size_t i = 0; map && conf_kind(map) == CONF_MAP && i < conf_len(map); i++) {
-		const char *setting = conf_text(conf_at(map, i));
-		check_param(x, conf_key_node(map, i), conf_key(map, i), s->name, d);
-		if (!setting)
-			continue;
-		if (k)
-			check_setting(k, conf_at(map, i), setting, d);
-		for (size_t j = 0; j < i; j++) {
-			const char *before = conf_text(conf_at(map, j));
-			if (before && strcmp(before, setting) == 0)
-				conf_fault(conf_at(map, i), d, "one parameter for each setting",
-					   "%s and %s both set %s of %s", conf_key(map, j),
-					   conf_key(map, i), setting, s->name);
-		}
-	}
-}
-
-static void check_service(const Experiment *x, const ServiceSpec *s, const ConfNode *at, Diags *d)
-{
-	const ServiceKind *k = s->kind ? find_kind(s->kind) : NULL;
-	const ConfNode *settings = conf_get(at, "settings");
-
-	if (s->kind && !k)
-		conf_fault(place(at, "kind"), d, "vllm, whisper, process",
-			   "there is no kind of service '%.60s'", s->kind);
-	for (size_t i = 0;
-	     k && settings && conf_kind(settings) == CONF_MAP && i < conf_len(settings); i++)
-		check_setting(k, conf_key_node(settings, i), conf_key(settings, i), d);
-	check_params(x, s, k, conf_get(at, "params"), d);
-}
-
-static bool reaches_any(const ConfList *services, const char *param)
-{
-	const ServiceSpec *s = services->items;
-
-	for (size_t i = 0; i < services->n; i++)
-		if (json_object_get(s[i].params, param))
-			return true;
-	return false;
-}
-
-static void check_services(const Experiment *x, const ConfNode *at, Diags *d)
-{
-	const ConfNode *map = conf_get(at, "services");
-	const ServiceSpec *s = x->services.items;
-	size_t errors = d->errors;
-
-	for (size_t i = 0; i < x->services.n; i++)
-		if (s[i].name && conf_get(map, s[i].name))
-			check_service(x, &s[i], conf_get(map, s[i].name), d);
-	/* Beside a misspelt name this would only say the same again. */
-	if (x->services.n == 0 || !x->space || d->errors > errors)
-		return;
-	for (size_t i = 0; i < space_dims(x->space); i++)
-		if (!reaches_any(&x->services, space_name(x->space, i)))
-			conf_warn(map, d, "an entry under a service's params",
-				  "the parameter %s reaches no service", space_name(x->space, i));
 }
 
 /* --- Goals ----------------------------------------------------------------------------------- */
@@ -220,6 +120,18 @@ static void check_default_goals(const Experiment *x, const ConfNode *at, Diags *
 		  "none of these metrics is an objective: the default five are about a GPU box");
 }
 
+/* A warning: there can still be trials, and winners among those that leave the parameter alone. */
+static void check_quality(const Experiment *x, const ConfNode *at, Diags *d)
+{
+	const char *param = quality_unguarded_param(x);
+	if (param)
+		conf_warn(
+		    place(at, "search_space"), d, "constraints: {llm_quality_pct: {min: ...}}",
+		    "%s changes what the model says, and nothing measures that: a candidate that "
+		    "changes it cannot win",
+		    param);
+}
+
 static void check_goals(const Experiment *x, const ConfNode *at, Diags *d)
 {
 	const ConfNode *own = conf_get(at, "objectives");
@@ -270,6 +182,7 @@ void check_experiment(const Experiment *x, const ConfNode *at, Diags *d)
 {
 	check_name(x, at, d);
 	check_services(x, at, d);
+	check_quality(x, at, d);
 	check_apply(x, at, d);
 	check_goals(x, at, d);
 	check_workloads(x, at, d);

@@ -34,7 +34,9 @@ typedef struct ConfirmConfig {
 	int64_t finalists; /* tried one after another until one wins; the confidence is shared among
 			      them */
 	double confidence;
-	bool ablation; /* each changed parameter also alone */
+	bool ablation;	       /* each changed parameter also alone */
+	double wer_margin_pct; /* by which word errors may be worse, on the same clips; < 0: not
+				  asked */
 } ConfirmConfig;
 
 /* `apply:` parameter -> where it goes in production. Kept for the promotion and the rollout. */

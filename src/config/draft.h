@@ -69,3 +69,8 @@ int draft_finish(Draft *x, const ConfNode *at, const char *dir, DiagLevel missin
 
 /* What needs a whole experiment: names that must fit each other, numbers that must add up. */
 void check_experiment(const Experiment *x, const ConfNode *at, Diags *d);
+/* Its `services:` (services.c). */
+void check_services(const Experiment *x, const ConfNode *at, Diags *d);
+/* Reports a name that is no parameter of the space, with the nearest or all that are. */
+void check_param(const Experiment *x, const ConfNode *at, const char *name, const char *who,
+		 Diags *d);

@@ -72,6 +72,11 @@ static const ConfField confirm_fields[] = {
      .otherwise = "0.95", .min = 0.5, .max = 0.9999},
     {"ablation", CONF_T_BOOL, AT(ablation),
      .help = "Whether each changed parameter is also measured alone", .otherwise = "true"},
+    {"wer_margin", CONF_T_NUMBER, AT(wer_margin_pct),
+     .help =
+	 "By how many points the word error rate may be worse at most, with this confidence, on "
+	 "the same clips; -1: not asked",
+     .otherwise = "-1", .min = -1, .max = 100},
     {0},
 };
 #undef AT

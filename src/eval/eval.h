@@ -15,15 +15,36 @@
 #include "conf/conf.h"
 #include "gpu/lease.h"
 #include "loadgen/workload.h"
+#include "service/quiesce.h"
 #include "space/service.h"
 #include "trial/trial.h"
 
 typedef struct Evaluator Evaluator;
 
+/* How real services are measured: evaluators of kind `gpu_allocation`. */
+typedef enum AllocationAs {
+	AS_PROCESSES, /* as child processes */
+	AS_UNITS,     /* as systemd units */
+	AS_OBSERVE,   /* not at all: production is measured as it runs */
+} AllocationAs;
+
+typedef struct AllocationSpec {
+	int as;		     /* AllocationAs */
+	char *clips;	     /* a folder of WAV files, each with what is said in a .txt beside it */
+	char *prompts;	     /* a file of prompts; NULL: made up by length */
+	char *language;	     /* of the clips: "en" */
+	char *answers;	     /* a file of prompts with fixed answers, for `llm_quality_pct` */
+	ConfStrings quality; /* or a program that prints the score */
+	bool alone;	     /* each stream is also measured alone: the slowdown by the others */
+	char *state; /* a folder that outlives the machine's start; NULL: the mode's default */
+	QuiesceSpec *quiesce;
+} AllocationSpec;
+
 /* `evaluator:` of an experiment. The seeds' form (path, class, init_kwargs) is kind `python`. */
 typedef struct EvaluatorSpec {
-	char *kind;	     /* "twin", "command", "python"; NULL: python when `path` is given */
-	char *path;	     /* python: the file */
+	char *kind; /* "twin", "command", "python", "gpu_allocation"; NULL: python when `path` is
+		       given */
+	char *path; /* python: the file */
 	char *class_name;    /* python: `class`; NULL: a module-level evaluate() */
 	json_t *init_kwargs; /* python */
 	char *interpreter;   /* python: "python3" */
@@ -32,6 +53,7 @@ typedef struct EvaluatorSpec {
 	bool applies;	     /* command, python: it really starts the candidate; false: results are
 				`observed` */
 	json_t *env;	     /* object of strings for the child; never logged */
+	AllocationSpec allocation;
 } EvaluatorSpec;
 
 extern const ConfTable evaluator_table;

@@ -6,7 +6,7 @@
 #include "base/proc.h"
 #include "eval/internal.h"
 
-static const EvalKind *const kinds[] = {&eval_twin, &eval_command, &eval_python};
+static const EvalKind *const kinds[] = {&eval_twin, &eval_command, &eval_python, &eval_allocation};
 
 /* --- Configuration --------------------------------------------------------------------------- */
 
@@ -61,8 +61,21 @@ static void check_strangers(const ConfNode *n, const char *kind, Diags *d)
 	static const struct {
 		const char *key, *kind;
 	} owners[] = {
-	    {"path", "python"},	       {"class", "python"},    {"init_kwargs", "python"},
-	    {"interpreter", "python"}, {"command", "command"}, {"box", "twin"},
+	    {"path", "python"},
+	    {"class", "python"},
+	    {"init_kwargs", "python"},
+	    {"interpreter", "python"},
+	    {"command", "command"},
+	    {"box", "twin"},
+	    {"as", "gpu_allocation"},
+	    {"clips", "gpu_allocation"},
+	    {"prompts", "gpu_allocation"},
+	    {"language", "gpu_allocation"},
+	    {"answers", "gpu_allocation"},
+	    {"quality", "gpu_allocation"},
+	    {"alone", "gpu_allocation"},
+	    {"state", "gpu_allocation"},
+	    {"quiesce", "gpu_allocation"},
 	};
 	for (size_t i = 0; i < sizeof(owners) / sizeof(*owners); i++)
 		if (strcmp(owners[i].kind, kind) != 0 && conf_get(n, owners[i].key))
@@ -83,8 +96,10 @@ static void check_evaluator(const ConfNode *n, void *target, Diags *d)
 		return;
 	}
 	bool python = strcmp(kind, "python") == 0, command = strcmp(kind, "command") == 0;
-	if (!python && !command && strcmp(kind, "twin") != 0) {
-		conf_fault(place(n, "kind"), d, "twin, command or python",
+	bool known =
+	    python || command || strcmp(kind, "twin") == 0 || strcmp(kind, "gpu_allocation") == 0;
+	if (!known) {
+		conf_fault(place(n, "kind"), d, "twin, command, python or gpu_allocation",
 			   "there is no kind of evaluator called '%s'", kind);
 		return;
 	}
@@ -105,11 +120,15 @@ static void check_evaluator(const ConfNode *n, void *target, Diags *d)
 	check_env(n, s->env, d);
 }
 
+static const char *const allocation_as[] = {
+    [AS_PROCESSES] = "processes", [AS_UNITS] = "units", [AS_OBSERVE] = "observe", NULL};
+
 static const ConfField evaluator_fields[] = {
     {.name = "kind",
      .type = CONF_T_STRING,
      .offset = offsetof(EvaluatorSpec, kind),
-     .help = "twin, command or python; when absent it follows from box, command or path"},
+     .help = "twin, command, python or gpu_allocation; when absent it follows from box, command or "
+	     "path"},
     {.name = "path",
      .type = CONF_T_STRING,
      .offset = offsetof(EvaluatorSpec, path),
@@ -142,7 +161,54 @@ static const ConfField evaluator_fields[] = {
     {.name = "env",
      .type = CONF_T_JSON,
      .offset = offsetof(EvaluatorSpec, env),
-     .help = "command, python: environment variables for it"},
+     .help = "command, python, gpu_allocation: environment variables for it; never recorded"},
+    {.name = "as",
+     .type = CONF_T_ENUM,
+     .offset = offsetof(EvaluatorSpec, allocation.as),
+     .help = "gpu_allocation: services are started as processes of ours or as systemd units, or "
+	     "production is measured as it runs (observe)",
+     .otherwise = "processes",
+     .choices = allocation_as},
+    {.name = "clips",
+     .type = CONF_T_STRING,
+     .offset = offsetof(EvaluatorSpec, allocation.clips),
+     .help = "gpu_allocation: a folder of .wav files for speech-to-text; a .txt beside each says "
+	     "what is said in it"},
+    {.name = "prompts",
+     .type = CONF_T_STRING,
+     .offset = offsetof(EvaluatorSpec, allocation.prompts),
+     .help = "gpu_allocation: a file of prompts, one a line; absent: made up by length"},
+    {.name = "language",
+     .type = CONF_T_STRING,
+     .offset = offsetof(EvaluatorSpec, allocation.language),
+     .help = "gpu_allocation: what is spoken in the clips; decides how words are compared",
+     .otherwise = "en"},
+    {.name = "answers",
+     .type = CONF_T_STRING,
+     .offset = offsetof(EvaluatorSpec, allocation.answers),
+     .help = "gpu_allocation: a file of prompts with fixed answers; the share that is right is "
+	     "llm_quality_pct"},
+    {.name = "quality",
+     .type = CONF_T_STRINGS,
+     .offset = offsetof(EvaluatorSpec, allocation.quality),
+     .help =
+	 "gpu_allocation: or a program that is run beside the LLM server (LLM_URL, LLM_MODEL) and "
+	 "prints llm_quality_pct"},
+    {.name = "alone",
+     .type = CONF_T_BOOL,
+     .offset = offsetof(EvaluatorSpec, allocation.alone),
+     .help = "gpu_allocation: each service is also measured while the others are not asked, so "
+	     "that it is known how much they slow each other down",
+     .otherwise = "true"},
+    {.name = "state",
+     .type = CONF_T_STRING,
+     .offset = offsetof(EvaluatorSpec, allocation.state),
+     .help = "gpu_allocation: the folder of the downtime's account and of what must be restored"},
+    {.name = "quiesce",
+     .type = CONF_T_OPTIONAL,
+     .offset = offsetof(EvaluatorSpec, allocation.quiesce),
+     .help = "gpu_allocation: which production units may be stopped for a trial, and when",
+     .table = &quiesce_table},
     {.name = NULL},
 };
 

@@ -18,7 +18,7 @@ typedef struct EvalKind {
 	bool simulated;
 } EvalKind;
 
-extern const EvalKind eval_twin, eval_command, eval_python;
+extern const EvalKind eval_twin, eval_command, eval_python, eval_allocation;
 
 struct Evaluator {
 	const EvalKind *kind;

@@ -221,25 +221,6 @@ static int check_failures(const VllmStart *starts, size_t n, int64_t total, cons
 	return 0;
 }
 
-static char *copy_text(const char *s, bool *failed)
-{
-	char *copy = s ? strdup(s) : NULL;
-
-	*failed |= s && !copy;
-	return copy;
-}
-
-static int copy_key(const VllmKey *k, VllmKey *ret)
-{
-	bool failed = false;
-
-	*ret = *k;
-	ret->version = copy_text(k->version, &failed);
-	ret->model = copy_text(k->model, &failed);
-	ret->kv_cache_dtype = copy_text(k->kv_cache_dtype, &failed);
-	return failed ? -ENOMEM : 0;
-}
-
 int footprint_calibrate(const VllmStart *starts, size_t n, int64_t total_bytes, int64_t token_bytes,
 			const char *source, VllmFact *ret, Err *err)
 {
@@ -272,7 +253,7 @@ int footprint_calibrate(const VllmStart *starts, size_t n, int64_t total_bytes, 
 	    (r = check_failures(starts, n, total_bytes, &f, err)) < 0)
 		return r;
 	f.source = strdup(source ? source : "start-up log");
-	if (copy_key(&starts[0].key, &f.key) < 0 || !f.source)
+	if (vllm_key_copy(&starts[0].key, &f.key) < 0 || !f.source)
 		return err_oom(err);
 	*ret = f;
 	f = (VllmFact){0};

@@ -122,6 +122,25 @@ void fit_done(Fit *f)
 	*f = (Fit){0};
 }
 
+static char *copy_text(const char *s, bool *failed)
+{
+	char *copy = s ? strdup(s) : NULL;
+
+	*failed |= s && !copy;
+	return copy;
+}
+
+int vllm_key_copy(const VllmKey *k, VllmKey *ret)
+{
+	bool failed = false;
+
+	*ret = *k;
+	ret->version = copy_text(k->version, &failed);
+	ret->model = copy_text(k->model, &failed);
+	ret->kv_cache_dtype = copy_text(k->kv_cache_dtype, &failed);
+	return failed ? -ENOMEM : 0;
+}
+
 void vllm_key_done(VllmKey *k)
 {
 	free(k->version);

@@ -92,3 +92,5 @@ int footprint_calibrate(const VllmStart *starts, size_t n, int64_t total_bytes, 
 			const char *source, VllmFact *ret, Err *err) _must_check_;
 void vllm_fact_done(VllmFact *f);
 void vllm_key_done(VllmKey *k);
+int vllm_key_copy(const VllmKey *from,
+		  VllmKey *ret) _must_check_; /* -ENOMEM; may be given to done() then */

@@ -325,8 +325,12 @@ static int judge(Turn *t, Err *err)
 	WinnerReport report = {0};
 	if (compare_judge(t->compare, &t->x->goals, &report) < 0)
 		return err_oom(err);
+	int r = words_judge(t, &report, err);
+	if (r < 0) {
+		winner_report_done(&report);
+		return r;
+	}
 	turn_say(t, RUN_CONFIRM_DONE, NULL, &report, "%s", report.reason);
-	int r;
 	if (report.verdict == WINNER_YES) {
 		r = verdict_winner(t, &t->finalists[t->finalist], &report, err);
 		if (r >= 0)
@@ -348,7 +352,7 @@ int confirm_step(Turn *t, Err *err)
 	/* A pair is not torn apart by the end of a budget. */
 	bool between = t->step == 0 || compare_step(t->compare, t->step).block !=
 					   compare_step(t->compare, t->step - 1).block;
-	if (between && turn_over_budget(t))
+	if (t->epoch_over || (between && turn_over_budget(t)))
 		return turn_end_epoch(t, "carried_over", err);
 	return measure_step(t, err);
 }

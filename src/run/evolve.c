@@ -158,6 +158,8 @@ static int keep_search_trial(Turn *t, const Measurement *m, bool is_void, Err *e
 	trial.mutations = NULL;
 	if (r >= 0 && !is_void)
 		r = learn(t, &trial, m, err);
+	if (r >= 0 && !is_void)
+		r = learn_trial(t, &trial, err);
 	if (r >= 0)
 		turn_say(t, RUN_TRIAL_DONE, &trial, NULL, "%s", m->reason ? m->reason : "");
 	return r;
@@ -181,21 +183,29 @@ int evolve_measured(Turn *t, const Measurement *m, bool is_void, Err *err)
 
 /* --- Evolutions ------------------------------------------------------------------------------ */
 
-/* The experiment as written, without what the evaluator's environment holds: that may be a secret,
- * and a record is for ever. */
+/* The names of `env` stay, its values do not. */
+static void hide_values(json_t *owner, bool *failed)
+{
+	json_t *env = json_object_get(owner, "env"), *names, *value;
+	const char *name;
+	if (!json_is_object(env))
+		return;
+	names = json_object();
+	json_object_foreach (env, name, value)
+		js_set(names, name, json_null(), failed);
+	js_set(owner, "env", names, failed);
+}
+
+/* The experiment as written, without what environments hold: that may be a secret, and a record is
+ * for ever. */
 static json_t *source_to_keep(const Experiment *x)
 {
-	json_t *source = x->source ? js_deep_copy(x->source) : json_object();
-	json_t *evaluator = json_object_get(source, "evaluator");
-	json_t *env = json_object_get(evaluator, "env"), *names = json_object(), *value;
+	json_t *source = x->source ? js_deep_copy(x->source) : json_object(), *service;
 	const char *name;
-	bool failed = !source || !names;
-	json_object_foreach (env, name, value)
-		js_set(names, name, json_null(), &failed);
-	if (env)
-		js_set(evaluator, "env", names, &failed);
-	else
-		json_decref(names);
+	bool failed = !source;
+	hide_values(json_object_get(source, "evaluator"), &failed);
+	json_object_foreach (json_object_get(source, "services"), name, service)
+		hide_values(service, &failed);
 	if (!failed)
 		return source;
 	json_decref(source);
@@ -278,6 +288,7 @@ static int new_search(Turn *t, Err *err)
 	if (known_of(t, &known, &n_known) < 0)
 		return err_oom(err);
 	SearchSpec spec = evolve_spec(t->x, t->strategy, turn_seed(t, "search", 0), &t->predictor);
+	t->predictor.learned = t->learned;
 	spec.known = known;
 	spec.n_known = n_known;
 	return search_new(&spec, &t->search, err);
@@ -308,6 +319,8 @@ static int replay(Turn *t, Err *err)
 				       "(was the store or the program changed?)",
 				       told->seq, t->x->name);
 		r = tell(t, &ask, told, NULL, err);
+		if (r >= 0)
+			r = learn_until(t, told->seq, err);
 		if (r < 0)
 			return r;
 	}
@@ -320,7 +333,11 @@ int evolve_prepare(Turn *t, Err *err)
 {
 	t->best = t->baseline_fitness = (double)NAN;
 	t->search = search_free(t->search);
-	int r = new_search(t, err);
+	int r = learn_begin(t, err);
+	if (r >= 0)
+		r = learn_known(t, err);
+	if (r >= 0)
+		r = new_search(t, err);
 	if (r < 0 || !t->history.resumed)
 		return r;
 	r = replay(t, err);

@@ -124,7 +124,16 @@ static int keep_winnable(Turn *t, const ShortList *list, const char **ret_worse,
 		if (r < 0)
 			break;
 		const char *worse = too_much_worse(&t->x->goals, &base.m, &candidate.m);
-		if (!worse)
+		const char *unguarded =
+		    quality_unguarded(t->x, &t->x->baseline_point, &list->items[i].point);
+		if (unguarded)
+			turn_say(
+			    t, RUN_MESSAGE, NULL, NULL,
+			    "a candidate that looked better is left out: %s changes what the model "
+			    "says, and nothing measures that (a constraint or objective on "
+			    "llm_quality_pct)",
+			    unguarded);
+		else if (!worse)
 			t->finalists[t->n_finalists++] = list->items[i];
 		else if (!*ret_worse)
 			*ret_worse = worse;

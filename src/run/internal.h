@@ -6,7 +6,9 @@
 #include <systemd/sd-event.h>
 
 #include "compare/compare.h"
+#include "config/quality.h"
 #include "config/scan.h"
+#include "footprint/learn.h"
 #include "run/run.h"
 #include "search/search.h"
 
@@ -70,6 +72,7 @@ void history_done(History *h);
 
 typedef struct Predictor {
 	const Experiment *experiment;
+	const Learned *learned; /* NULL: only what is declared is known */
 	int failed; /* a fault (out of memory) inside the predicate, reported after the ask */
 } Predictor;
 
@@ -79,6 +82,20 @@ enum {
 	PREDICT_MAX =
 	    20000, /* points of a space that are looked at beforehand, to say what is refused */
 };
+
+/* --- learn.c: the memory model learns from starts -------------------------------------------- */
+
+typedef struct Lessons Lessons;
+
+/* Afresh, with everything that the store has to teach. */
+int learn_begin(Turn *t, Err *err) _must_check_;
+/* What earlier evolutions taught. */
+int learn_known(Turn *t, Err *err) _must_check_;
+/* And what was taught up to this trial. */
+int learn_until(Turn *t, int64_t seq, Err *err) _must_check_;
+/* From a search's trial that was just kept. */
+int learn_trial(Turn *t, const StoreTrial *trial, Err *err) _must_check_;
+Lessons *lessons_free(Lessons *l); /* accepts NULL, returns NULL */
 
 /* --- runner ---------------------------------------------------------------------------------- */
 
@@ -164,6 +181,8 @@ struct Turn {
 
 	/* of the evolution */
 	Predictor predictor;
+	Learned *learned; /* the memory model, with what starts taught */
+	Lessons *lessons;
 	Search *search;
 	SearchAsk ask;
 	uint32_t generation;
@@ -252,6 +271,11 @@ int confirm_begin(Turn *t, Err *err) _must_check_;
 int confirm_step(Turn *t, Err *err) _must_check_;
 int confirm_measured(Turn *t, const Measurement *m, bool is_void, Err *err) _must_check_;
 void confirm_done(Turn *t);
+
+/* --- words.c: word errors, clip by clip ------------------------------------------------------ */
+
+/* Takes the win back when the finalist may hear worse by more than `confirm.wer_margin`. */
+int words_judge(Turn *t, WinnerReport *report, Err *err) _must_check_;
 
 /* --- verdict.c: winner, promotion, exports --------------------------------------------------- */
 

@@ -5,9 +5,11 @@ bool predict_feasible(void *userdata, const Point *p)
 	Predictor *predictor = userdata;
 	Fit fit = {0};
 	Err err = ERR_INIT;
-	if (!predictor->experiment->memory)
+	const Footprint *memory = predictor->learned ? learned_footprint(predictor->learned)
+						     : predictor->experiment->memory;
+	if (!memory)
 		return true;
-	int r = scan_point(predictor->experiment, NULL, p, &fit, &err);
+	int r = scan_point(predictor->experiment, memory, p, &fit, &err);
 	if (r < 0) {
 		predictor->failed = r;
 		return true;

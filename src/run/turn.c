@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "gpu/leasename.h"
 
 /* --- Words ----------------------------------------------------------------------------------- */
 
@@ -159,6 +160,28 @@ int turn_keep(Turn *t, StoreTrial *trial, Err *err)
 	return 0;
 }
 
+/* Somebody else was on the GPU: at once would be the same again. Simulated neighbours do not go
+ * away. */
+static int measure_again(Turn *t, const Measurement *m, Err *err)
+{
+	static const int64_t pauses_us[] = {5000000, 30000000};
+	if (evaluator_stage(t->evaluator, t->job.all_services) == STAGE_TWIN)
+		return turn_measure(t, err);
+	int64_t pause_us = pauses_us[t->job.attempt > 1];
+	turn_say(t, RUN_MESSAGE, NULL, NULL, "measured again in %.0f s: %s", (double)pause_us / 1e6,
+		 m->reason ? m->reason : outcome_name(m->outcome));
+	t->waiting = true;
+	int r = sd_event_add_time_relative(t->r->loop, &t->wait, CLOCK_MONOTONIC,
+					   (uint64_t)pause_us, 100000, on_wait, t);
+	return r < 0 ? err_set(err, r, "cannot pause: %s", strerror(-r)) : 0;
+}
+
+/* Production could not make room: that is another time's work. */
+static bool not_now(const Measurement *m)
+{
+	return m->outcome == OUTCOME_CONTENDED && strcmp(m->cause, "quiesce") == 0;
+}
+
 /* Void results are tried again: they say nothing about the candidate. After the last attempt one
  * stands. */
 static int turn_measured(Turn *t, Measurement *m, Err *err)
@@ -167,8 +190,10 @@ static int turn_measured(Turn *t, Measurement *m, Err *err)
 		ATTEMPTS = 3
 	};
 	bool broken = m->outcome == OUTCOME_HARDWARE_FAULT;
-	bool again = !broken && outcome_is_void(m->outcome) && ++t->job.attempt < ATTEMPTS;
-	bool is_void = broken || again;
+	bool later = not_now(m);
+	bool again =
+	    !broken && !later && outcome_is_void(m->outcome) && ++t->job.attempt < ATTEMPTS;
+	bool is_void = broken || again || later;
 	int r = t->phase == TURN_CONFIRM ? confirm_measured(t, m, is_void, err)
 					 : evolve_measured(t, m, is_void, err);
 	if (r < 0)
@@ -178,7 +203,12 @@ static int turn_measured(Turn *t, Measurement *m, Err *err)
 		    err, -EIO,
 		    "the hardware failed while %s was measured, no candidate is blamed: %s",
 		    t->x->name, m->reason ? m->reason : "no reason given");
-	return again ? turn_measure(t, err) : turn_later(t, err);
+	if (later) {
+		turn_say(t, RUN_MESSAGE, NULL, NULL, "not now, the rest carries over: %s",
+			 m->reason ? m->reason : "production cannot make room");
+		t->epoch_over = true;
+	}
+	return again ? measure_again(t, m, err) : turn_later(t, err);
 }
 
 static void on_measured(void *userdata, Measurement *m, const Err *failed)
@@ -363,8 +393,10 @@ static int choose_gpu(Turn *t, Err *err)
 {
 	if (!t->x->budget.allow_gpu)
 		return 0;
-	const char *uuid = t->x->gpu ? t->x->gpu : evaluator_gpu(t->evaluator);
-	t->gpu = strdup(uuid ? uuid : "default");
+	const char *known = evaluator_gpu(t->evaluator);
+	if (t->x->gpu || !known)
+		return gpu_lease_name(NULL, t->x->gpu, &t->gpu, err);
+	t->gpu = strdup(known); /* a simulated one: no card of this machine */
 	return t->gpu ? 0 : err_oom(err);
 }
 
@@ -423,6 +455,8 @@ Turn *turn_free(Turn *t)
 	turn_stop(t);
 	confirm_done(t);
 	(void)search_free(t->search);
+	(void)lessons_free(t->lessons);
+	(void)learned_free(t->learned);
 	(void)evaluator_free(t->evaluator);
 	(void)store_claim_release(t->claim);
 	json_decref(t->job.params);

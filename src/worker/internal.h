@@ -1,0 +1,153 @@
+#pragma once
+/* What the files of this folder share. The worker is written as one sequence of steps; between them
+ * it waits in its event loop (wait.c), and whatever ends the trial early ends every wait. */
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <systemd/sd-event.h>
+#include <unistd.h>
+
+#include "conf/conf.h"
+#include "eval/eval.h"
+#include "gpu/sampler.h"
+#include "loadgen/figures.h"
+#include "loadgen/traffic.h"
+#include "loadgen/wer.h"
+#include "server/server.h"
+#include "service/instance.h"
+#include "service/quiesce.h"
+#include "service/verdict.h"
+#include "trial/trial.h"
+#include "worker/worker.h"
+
+enum {
+	PARTIES_MAX = 32, /* services of a trial */
+};
+
+/* --- job.c: what is asked of us -------------------------------------------------------------- */
+
+typedef struct Job {
+	json_t *request; /* owned */
+	char *base_dir;
+	EvaluatorSpec spec;    /* options; its environment is our environment */
+	ServiceSpec *services; /* owned, n_services */
+	size_t n_services;
+	Workload *workload; /* owned; NULL: nothing is asked */
+	const json_t *params;
+	const char *gpu_uuid; /* of the lease; NULL */
+	int lease_fd;	      /* -1: no GPU */
+	bool all_services;
+	uint64_t seed;
+	int64_t timeout_us;
+} Job;
+
+int job_read(const char *text, size_t len, Job *ret, Err *err) _must_check_;
+void job_done(Job *j);
+
+/* --- The trial ------------------------------------------------------------------------------- */
+
+/* One service of the trial. */
+typedef struct Party {
+	const ServiceSpec *spec;
+	const ServerKind *kind;
+	ServerRole role;
+	ServerCommand command;
+	json_t *settings; /* the candidate's, all of them */
+	json_t *applied;  /* those of them that were put into the command */
+	uint16_t port;
+	char *url, *model, *token;
+	Protocol protocol;
+	char *output_dir;
+	InstanceSpec start; /* lives as long as the instance */
+	Instance *instance; /* NULL: not started, or observed */
+	HttpClient *client; /* of an observed one: ours */
+	int sampled;	    /* the sampler's handle; -1 */
+	bool was_ready;
+	bool wants_gpu;
+	PlacementProof placement;
+	int64_t account_gpu_bytes, account_all_bytes;
+	pid_t *pids; /* all that it ever had */
+	size_t n_pids;
+	int64_t requests, failed_requests, refused_requests;
+	char client_words[240];
+	bool has_together, has_alone;
+	StreamFigures together, alone;
+	json_t *metrics_before, *metrics_after; /* of its own metrics page */
+} Party;
+
+typedef struct Worker {
+	int out;
+	Job job;
+	sd_event *loop;
+	HttpLoop *http;
+	Systemd *systemd; /* NULL: not needed, or none */
+	Nvml *nvml;	  /* NULL: none */
+	size_t gpu;
+	Sampler *sampler;
+	Lease *lease;
+	Quiesce *quiesce;
+	void *room; /* room.c's own */
+	char *dir;  /* of the trial's files */
+	Contents *prompts, *clips;
+	Party parties[PARTIES_MAX];
+	size_t n_parties;
+	int64_t began_us, deadline_us;
+
+	/* Why the trial ends early; the first reason counts. */
+	bool over;
+	bool told_to_stop; /* by SIGTERM */
+	Measurement m;	   /* its outcome when `over` was decided by us; completed at the end */
+	json_t *evidence;
+	char *kernel_cursor;
+} Worker;
+
+/* --- wait.c ---------------------------------------------------------------------------------- */
+
+/* Runs the loop until *done, the end of the trial, or the deadline. 0: done; -ECANCELED: the trial
+ * is over. */
+int worker_wait(Worker *w, const bool *done);
+/* Ends the trial: the first one decides what it is called. */
+void worker_over(Worker *w, Outcome o, const char *cause, const char *fmt, ...) _printf_(4, 5);
+/* A progress line. */
+void worker_progress(Worker *w, double share, const char *fmt, ...) _printf_(3, 4);
+/* Time that is left of the trial. */
+int64_t worker_left_us(const Worker *w);
+
+/* The body of a page, or NULL: no matter why not. New string. */
+char *worker_fetch(Worker *w, HttpClient *client, const char *path, size_t max);
+
+/* --- party.c: commands, ports, names --------------------------------------------------------- */
+
+/* Faults of the configuration are outcomes (worker_over) with the sentence; negative errno only for
+ * faults of the machine. */
+int parties_prepare(Worker *w, Err *err) _must_check_;
+void party_done(Party *p);
+
+/* --- start.c: from nothing to all services ready and proved ---------------------------------- */
+
+int parties_start(Worker *w, Err *err) _must_check_;
+/* Asks production instead: nothing is started. */
+int parties_observe(Worker *w, Err *err) _must_check_;
+/* Stops all in reverse order and proves that nothing is left. */
+int parties_stop(Worker *w, Err *err) _must_check_;
+/* Remembers which processes each has now. */
+void parties_note(Worker *w);
+
+/* --- room.c: production out of the way, and back --------------------------------------------- */
+
+int room_make(Worker *w, Err *err) _must_check_;
+int room_give_back(Worker *w, Err *err) _must_check_;
+
+/* --- measure.c ------------------------------------------------------------------------------- */
+
+int measure_all(Worker *w, Err *err) _must_check_;
+
+/* --- speech.c, answers.c: quality ------------------------------------------------------------ */
+
+/* Word errors of the answers in a result's stream, as `wer_pct` and in the evidence. */
+int speech_judge(Worker *w, const Party *p, const StreamResult *r, Err *err) _must_check_;
+int answers_judge(Worker *w, Party *p, Err *err) _must_check_;
+
+/* --- verdict.c: what it was, in the end ------------------------------------------------------ */
+
+int worker_conclude(Worker *w, Err *err) _must_check_;

@@ -1,0 +1,99 @@
+/* Where the trial needs the GPU that production holds: production is stopped for it and put back.
+ */
+#include <string.h>
+
+#include "base/file.h"
+#include "worker/internal.h"
+
+typedef struct Room {
+	Worker *w;
+	bool ready, restored;
+	Err err;
+} Room;
+
+static void on_ready(void *ctx)
+{
+	Room *r = ctx;
+	r->ready = true;
+}
+
+/* Users come first: the trial says nothing about the candidate and is tried again another time. */
+static void on_give_up(void *ctx, const char *why)
+{
+	Room *r = ctx;
+	worker_over(r->w, OUTCOME_CONTENDED, "quiesce", "production needs the GPU back: %s", why);
+}
+
+static void on_restored(void *ctx, const Err *err)
+{
+	Room *r = ctx;
+	r->restored = true;
+	if (err)
+		r->err = *err;
+}
+
+static int state_dir(const Worker *w, char **ret, Err *err)
+{
+	const char *named = w->job.spec.allocation.state;
+	const char *home = getenv("HOME"), *xdg = getenv("XDG_STATE_HOME");
+	if (named)
+		*ret = path_join(w->job.base_dir, named);
+	else if (geteuid() == 0)
+		*ret = strdup("/var/lib/dream");
+	else if (xdg && *xdg == '/')
+		*ret = path_join(xdg, "dream");
+	else
+		*ret = path_join(home ? home : "/", ".local/state/dream");
+	return *ret ? dir_make(*ret, 0700, err) : err_oom(err);
+}
+
+static const QuiesceHandler handler = {
+    .ready = on_ready, .give_up = on_give_up, .restored = on_restored};
+
+int room_make(Worker *w, Err *err)
+{
+	const QuiesceSpec *q = w->job.spec.allocation.quiesce;
+	_cleanup_free_ char *dir = NULL;
+	if (!q || w->job.spec.allocation.as == AS_OBSERVE)
+		return 0;
+	if (!w->systemd)
+		return err_set(
+		    err, -ENOTCONN,
+		    "production must make room for the trial, and systemd cannot be asked");
+	int r = state_dir(w, &dir, err);
+	if (r < 0)
+		return r;
+	Room *room = calloc(1, sizeof(*room));
+	if (!room)
+		return err_oom(err);
+	room->w = w;
+	w->room = room;
+	worker_progress(w, 0, "production makes room");
+	r = quiesce_begin(w->loop, w->systemd, w->http, q, dir, &handler, room, &w->quiesce, err);
+	if (r == -EBUSY) {
+		worker_over(w, OUTCOME_CONTENDED, "quiesce", "%s", err->msg);
+		return 0;
+	}
+	if (r < 0)
+		return r;
+	(void)worker_wait(w, &room->ready);
+	return 0;
+}
+
+/* Even when the trial is over, and however long it takes: nothing matters more. */
+int room_give_back(Worker *w, Err *err)
+{
+	Room *room = w->room;
+	int r = 0;
+	if (w->quiesce) {
+		quiesce_restore(w->quiesce);
+		while (r >= 0 && !room->restored)
+			r = sd_event_run(w->loop, UINT64_MAX);
+		w->quiesce = quiesce_free(w->quiesce);
+		if (r >= 0 && room->err.code < 0)
+			r = err_set(err, room->err.code, "%s", room->err.msg);
+	}
+	free(room);
+	w->room = NULL;
+	return r < 0 ? r : 0;
+}
