@@ -44,14 +44,32 @@ typedef struct QuiesceHandler {
 	void (*restored)(void *ctx, const Err *err); /* err: what is not as it was */
 } QuiesceHandler;
 
-/* `state_dir` holds the intent log and the account of downtime. */
+/* `state_dir` holds the intent, the account of downtime and, if somebody made it, the file
+ * `inhibit`, which keeps production running. The whole may take budget_us less what was spent, and
+ * must end with the window; of that the time that the units' last start took is kept for starting
+ * them again. -EBUSY: not now (window, budget, inhibited, another one is going on, an earlier one
+ * must be recovered first); the message says which. All else comes to the handler; give_up() once
+ * at most. Units that were not active stay as they are. */
 int quiesce_begin(sd_event *loop, Systemd *s, HttpLoop *http, const QuiesceSpec *q,
 		  const char *state_dir, const QuiesceHandler *h, void *ctx, Quiesce **ret,
 		  Err *err) _must_check_;
+/* At any time after begin, also after give_up(); restored() follows. What does not come back is
+ * tried three times, then told; the intent stays, and quiesce_recover() tries again. */
 void quiesce_restore(Quiesce *q);
-Quiesce *quiesce_free(Quiesce *q); /* after restored(); otherwise the guard unit restores */
-/* After a crash: what an intent says was stopped is put back. 0: nothing to do; 1: restored. */
+/* Accepts NULL, returns NULL. Before restored() the guard unit restores. Not from inside a handler
+ * of ready() or give_up(). */
+Quiesce *quiesce_free(Quiesce *q);
+/* The unit that production waits for (to bind a trial's units to: TransientSpec.binds_to); NULL
+ * while there is none. */
+const char *quiesce_guard(const Quiesce *q);
+/* After a crash: what an intent says was stopped is put back. 0: nothing to do; 1: restored.
+ * -EBUSY: the process that stopped it lives. Runs the loop until it is done: not from inside a
+ * handler. */
 int quiesce_recover(sd_event *loop, Systemd *s, const char *state_dir, Err *err) _must_check_;
-/* Downtime of the last 24 h. */
+/* Downtime of the last 24 h, what is going on now included. */
 int quiesce_spent(const char *state_dir, const Clock *clock, int64_t *ret_us,
 		  Err *err) _must_check_;
+/* Whoever costs production any downtime says so here (a rollout's restart): one account for all.
+ * Other processes may do so at the same time. */
+int downtime_add(const char *state_dir, int64_t began_at_us, int64_t ended_at_us, const char *why,
+		 Err *err) _must_check_;
