@@ -461,6 +461,8 @@ static int run(const void *options, int argc, char **argv)
 		return r;
 	if (nvml_open(NULL, &n, &err) < 0)
 		return cli_fail(EXIT_FAILED, &err);
+	if (nvml_count(n) == 0 && *nvml_missing(n))
+		return cli_failf(EXIT_FAILED, "%s; dmesg may show why", nvml_missing(n));
 	if (nvml_count(n) == 0)
 		return cli_failf(EXIT_FAILED,
 				 "NVML runs but has no GPU; lspci shows whether the machine has "
@@ -468,6 +470,8 @@ static int run(const void *options, int argc, char **argv)
 	Card *cards = calloc(nvml_count(n), sizeof(*cards));
 	if (!cards)
 		return cli_oom();
+	if (*nvml_missing(n))
+		cli_failf(EXIT_DONE, "%s; dmesg may show why", nvml_missing(n));
 	r = show(o, n, cards, period_us);
 	for (size_t i = 0; i < nvml_count(n); i++)
 		free(cards[i].holder);

@@ -81,6 +81,10 @@ typedef struct GpuActivity {
 } GpuActivity;
 
 size_t nvml_count(const Nvml *n);
+/* A sentence on the cards that NVML counts but cannot use (lost, no rights); "" when there are
+ * none.
+ */
+const char *nvml_missing(const Nvml *n);
 const GpuInfo *nvml_info(const Nvml *n, size_t i);
 /* By UUID ("GPU-..."), a unique beginning of one, or an index as text; -ENOENT with the list of
  * what there is. */

@@ -59,7 +59,7 @@ struct Nvml {
 	bool initialised;
 	NvmlCalls call;
 	int list_version[NVML_LISTS]; /* 3, 2; 1: without a number, whose entries are shorter */
-	char driver[80], cuda[16];
+	char driver[80], cuda[16], missing[160];
 	NvmlEventSet events;
 	NvmlDev *devices;
 	size_t n_devices;

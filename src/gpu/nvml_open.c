@@ -236,8 +236,13 @@ static int find_devices(Nvml *n, Err *err)
 	for (unsigned i = 0; i < count; i++) {
 		NvmlDev *dev = &n->devices[n->n_devices];
 		/* One that cannot be had (lost, another user's) does not hide the others. */
-		if (n->call.by_index(i, &dev->handle) != NVML_SUCCESS)
+		r = n->call.by_index(i, &dev->handle);
+		if (r != NVML_SUCCESS) {
+			snprintf(n->missing, sizeof(n->missing),
+				 "NVML counts a GPU %u that cannot be used: %.80s", i,
+				 nvml_words(n, r));
 			continue;
+		}
 		read_info(n, dev, (int)i);
 		n->n_devices++;
 	}
@@ -283,6 +288,11 @@ Nvml *nvml_close(Nvml *n)
 size_t nvml_count(const Nvml *n)
 {
 	return n->n_devices;
+}
+
+const char *nvml_missing(const Nvml *n)
+{
+	return n->missing;
 }
 
 const GpuInfo *nvml_info(const Nvml *n, size_t i)

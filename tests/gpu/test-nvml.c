@@ -222,6 +222,24 @@ TEST(a_card_that_fell_off_the_bus_is_gone)
 	twin_remove(&t);
 }
 
+TEST(a_card_that_was_lost_before_does_not_hide_the_others)
+{
+	Twin a = twin_make(), b = twin_make();
+	char both[256];
+	strcpy(b.gpu->uuid, "GPU-b");
+	snprintf(both, sizeof(both), "%s:%s", a.path, b.path);
+	setenv("TWIN_GPU", both, 1);
+	a.gpu->present = 0;
+	Nvml *n = open_twin();
+	CHECK_INT(nvml_count(n), 1);
+	CHECK_STR(nvml_info(n, 0)->uuid, "GPU-b");
+	CHECK_INT(nvml_info(n, 0)->index, 1);
+	CHECK(strstr(nvml_missing(n), "a GPU 0 that cannot be used"));
+	nvml_close(n);
+	twin_remove(&a);
+	twin_remove(&b);
+}
+
 TEST(xids_are_told_once_in_order_and_only_from_now_on)
 {
 	Twin t = twin_make();
