@@ -3,13 +3,16 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "base/json.h"
 #include "base/proc.h"
+#include "loadgen/quality.h"
 #include "worker/internal.h"
 
 enum {
 	SCORE_TEXT_MAX = 4096,
 	SCORE_TIMEOUT_MAX_US = 600000000,
+	ANSWER_TOKENS = 64,
 };
 
 static int note_score(Worker *w, double pct, double lo, double hi, double se, int64_t n, Err *err)
@@ -84,11 +87,137 @@ static int ask_program(Worker *w, const Party *p, Err *err)
 	return 0;
 }
 
+/* --- Prompts with fixed answers -------------------------------------------------------------- */
+
+typedef struct Asked {
+	bool done;
+	TrafficResult result;
+	Err err;
+} Asked;
+
+static void on_asked(void *ctx, TrafficResult *r, const Err *err)
+{
+	Asked *a = ctx;
+	a->done = true;
+	if (err)
+		a->err = *err;
+	a->result = *r;
+	*r = (TrafficResult){0};
+}
+
+/* The prompts alone, as a file that the load generator reads: one after another, each once. */
+static int write_prompts(Worker *w, const QualitySet *set, char **ret, Err *err)
+{
+	_cleanup_(str_done) Str text = STR_INIT;
+	_cleanup_free_ char *path = path_join(w->dir, "answers.jsonl");
+	bool failed = false;
+	for (size_t i = 0; i < set->n; i++) {
+		json_auto_t *o = json_object();
+		js_set(o, "prompt", js_text(set->items[i].prompt), &failed);
+		js_canonical(o, &text);
+		str_addc(&text, '\n');
+	}
+	if (!path || failed || text.failed)
+		return err_oom(err);
+	int r = file_write(path, 0600, text.s, text.len, err);
+	if (r >= 0)
+		*ret = TAKE_PTR(path);
+	return r;
+}
+
+/* One user, no luck of the draw: the same prompts give the same answers. */
+static int ask_all(Worker *w, const Party *p, const Contents *prompts, size_t n, Asked *ret,
+		   Err *err)
+{
+	static const TrafficHandler handler = {.done = on_asked};
+	Stream load = {
+	    .arrivals = ARRIVALS_CLOSED,
+	    .users = 1,
+	    .requests = (int64_t)n,
+	    .prompt = {.median = 64, .min = 1, .max = 64},
+	    .output = {.median = ANSWER_TOKENS, .min = ANSWER_TOKENS, .max = ANSWER_TOKENS}};
+	json_auto_t *extra = p->spec->ask ? js_copy(p->spec->ask) : json_object();
+	if (json_object_set_new(extra, "temperature", json_real(0)) < 0)
+		return err_oom(err);
+	(void)json_object_del(extra, "ignore_eos"); /* here the answer may end */
+	TrafficStream s = {
+	    .name = "answers",
+	    .client = p->client,
+	    .protocol = p->protocol,
+	    .model = p->model && *p->model ? p->model : NULL,
+	    .extra = extra,
+	    .load = &load,
+	    .contents = prompts,
+	    .misses_max = -1,
+	    .keep_text = true,
+	};
+	Traffic *t = NULL;
+	int r = traffic_start(w->loop, &s, 1, &handler, ret, &t, err);
+	if (r < 0)
+		return r;
+	(void)worker_wait(w, &ret->done);
+	(void)traffic_stop(t, false);
+	return ret->err.code < 0 ? err_set(err, ret->err.code, "%s", ret->err.msg) : 0;
+}
+
+static int score(Worker *w, const QualitySet *set, const StreamResult *r, Err *err)
+{
+	_cleanup_free_ bool *right = calloc(set->n, sizeof(*right));
+	if (!right)
+		return err_oom(err);
+	for (size_t i = 0; i < set->n; i++) {
+		const char *text = i < r->n ? r->exchanges[i].text : NULL;
+		if (quality_right(&set->items[i], text, &right[i]) < 0)
+			return err_oom(err);
+	}
+	QualityScore q = quality_score(right, set->n);
+	return note_score(w, q.pct, q.lo, q.hi, 0, (int64_t)q.n, err);
+}
+
+static int ask_set(Worker *w, const Party *p, const QualitySet *set, Err *err)
+{
+	_cleanup_(contents_freep) Contents *prompts = NULL;
+	_cleanup_free_ char *path = NULL;
+	Asked asked = {0};
+	int r = write_prompts(w, set, &path, err);
+	if (r < 0)
+		return r;
+	ContentsSpec spec = {.prompts = path, .repeat = true};
+	r = contents_new(&spec, &prompts, err);
+	(void)unlink(path);
+	if (r >= 0)
+		r = ask_all(w, p, prompts, set->n, &asked, err);
+	if (r >= 0 && !w->over)
+		r = score(w, set, &asked.result.streams[0], err);
+	traffic_result_done(&asked.result);
+	return r;
+}
+
+static int ask_answers(Worker *w, const Party *p, Err *err)
+{
+	QualitySet set = {0};
+	Err why = ERR_INIT;
+	_cleanup_free_ char *path = path_join(w->job.base_dir, w->job.spec.allocation.answers);
+	if (!path)
+		return err_oom(err);
+	worker_progress(w, 0.9, "prompts with fixed answers");
+	int r = quality_read(path, &set, &why);
+	if (err_is_shortage(r))
+		return err_set(err, r, "%s", why.msg);
+	if (r < 0) {
+		worker_over(w, OUTCOME_MEASURE_FAILED, NULL, "%s", why.msg);
+		return 0;
+	}
+	r = ask_set(w, p, &set, err);
+	quality_done(&set);
+	return r;
+}
+
 int answers_judge(Worker *w, Party *p, Err *err)
 {
 	if (measurement_get(&w->m, "llm_quality_pct"))
 		return 0;
 	if (w->job.spec.allocation.quality.n > 0)
 		return ask_program(w, p, err);
-	return 0;
+	return w->job.spec.allocation.answers ? ask_answers(w, p, err) : 0;
 }
