@@ -60,14 +60,15 @@ static bool is_loopback(const char *hex, size_t len)
 		return strncmp(little ? hex + 6 : hex, "7F", 2) == 0;
 	if (len != 32)
 		return false;
-	const char *one = little ? "00000000000000000000000001000000"
-				 : "00000000000000000000000000000001";
+	const char *one =
+	    little ? "00000000000000000000000001000000" : "00000000000000000000000000000001";
 	const char *mapped = little ? "0000000000000000FFFF0000" : "00000000000000000000FFFF";
 	return strncmp(hex, one, 32) == 0 || (strncmp(hex, mapped, 24) == 0 &&
 					      strncmp(little ? hex + 30 : hex + 24, "7F", 2) == 0);
 }
 
-/* "  0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000  0 12345 ..." */
+/* "  0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000  0 12345 ..."
+ */
 static bool read_row(const char *line, Socket *ret)
 {
 	char address[40];
@@ -79,9 +80,9 @@ static bool read_row(const char *line, Socket *ret)
 		return false;
 	if (state != STATE_LISTEN || port == 0 || port > UINT16_MAX)
 		return false;
-	*ret = (Socket){.l = {.port = (uint16_t)port,
-			      .loopback = is_loopback(address, strlen(address))},
-			.inode = inode};
+	*ret = (Socket){
+	    .l = {.port = (uint16_t)port, .loopback = is_loopback(address, strlen(address))},
+	    .inode = inode};
 	return true;
 }
 

@@ -1,0 +1,247 @@
+/* Instances as transient units, under a systemd of the test's own. */
+#include <signal.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/str.h"
+#include "service/instance.h"
+#include "service/port.h"
+#include "service/strings.h"
+#include "test.h"
+
+enum {
+	SECOND = 1000000
+};
+
+typedef struct Play {
+	sd_event *loop;
+	HttpLoop *http;
+	Systemd *systemd;
+	char dir[64];
+	ServiceSpec service;
+	ServerCommand command;
+	InstanceSpec spec;
+	Instance *i;
+	int n_ready, n_ended;
+} Play;
+
+static void on_ready(void *ctx, Instance *i)
+{
+	Play *p = ctx;
+	(void)i;
+	p->n_ready++;
+}
+
+static void on_ended(void *ctx, Instance *i)
+{
+	Play *p = ctx;
+	(void)i;
+	p->n_ended++;
+}
+
+#define WORDS(...) ((const char *const[]){__VA_ARGS__, NULL})
+
+static void play_init(Play *p, const char *kind, const char *const *argv)
+{
+	Err err = ERR_INIT;
+	*p = (Play){.dir = "/tmp/dream-test-unit-XXXXXX"};
+	CHECK(mkdtemp(p->dir) != NULL);
+	CHECK_OK(sd_event_new(&p->loop));
+	CHECK_OK(httploop_new(p->loop, &p->http, &err));
+	CHECK_OK(systemd_open(p->loop, false, &p->systemd, &err));
+	for (; *argv; argv++)
+		CHECK_OK(strings_add(&p->command.argv, strdup(*argv)));
+	CHECK_OK(strings_add(&p->command.env, strdup("ONLY=this $HOME")));
+	p->spec = (InstanceSpec){.name = "judge",
+				 .kind = server_kind(kind),
+				 .service = &p->service,
+				 .command = &p->command,
+				 .systemd = p->systemd,
+				 .gpu_uuid = "GPU-1234",
+				 .dir = p->dir,
+				 .ready_timeout_us = 30 * SECOND,
+				 .stop_timeout_us = 2 * SECOND};
+}
+
+static void play_server(Play *p, const char *habit)
+{
+	char text[16];
+	uint16_t port;
+	Err err = ERR_INIT;
+	CHECK_OK(port_pick(NULL, 0, &port, &err));
+	(void)snprintf(text, sizeof(text), "%u", port);
+	play_init(p, "vllm", WORDS(SERVICE_TEST_DIR "/server.py", text, habit, "env"));
+	p->spec.port = port;
+	p->service.model = strdup("m");
+}
+
+static void start(Play *p)
+{
+	static const InstanceHandler h = {.ready = on_ready, .ended = on_ended};
+	Err err = ERR_INIT;
+	int r = instance_start(p->loop, p->http, &p->spec, &h, p, &p->i, &err);
+	if (r < 0)
+		CHECK_STR(err.msg, "");
+}
+
+static void run_until(Play *p, const int *count)
+{
+	int64_t until = clock_mono_us(&clock_system) + 60 * SECOND;
+	while (*count == 0 && p->n_ended == 0) {
+		CHECK(clock_mono_us(&clock_system) < until);
+		CHECK_OK(sd_event_run(p->loop, SECOND));
+	}
+}
+
+static void run_to_ready(Play *p)
+{
+	start(p);
+	run_until(p, &p->n_ready);
+	if (p->n_ready != 1)
+		CHECK_STR(instance_end(p->i)->words, "ready");
+}
+
+static bool said(Play *p, const char *text)
+{
+	size_t len;
+	return strstr(instance_output(p->i, &len), text) != NULL;
+}
+
+static void play_done(Play *p)
+{
+	Err err = ERR_INIT;
+	_cleanup_free_ char *log = str_fmt("%s/judge.log", p->dir);
+	if (instance_phase(p->i) != INSTANCE_ENDED) {
+		instance_stop(p->i);
+		run_until(p, &p->n_ended);
+	}
+	CHECK_INT(p->n_ended, 1);
+	if (instance_left(p->i, &err) < 0)
+		CHECK_STR(err.msg, "");
+	instance_free(p->i);
+	unlink(log);
+	rmdir(p->dir);
+	servercommand_done(&p->command);
+	free(p->service.model);
+	free(p->service.ready_text);
+	systemd_close(p->systemd);
+	httploop_free(p->http);
+	sd_event_unref(p->loop);
+}
+
+TEST(a_unit_becomes_ready_and_is_stopped_and_nothing_is_left)
+{
+	Play p;
+	play_server(&p, "fine");
+	run_to_ready(&p);
+	Owner o = instance_owner(p.i);
+	pid_t *pids = NULL;
+	size_t n = 0;
+	CHECK(o.cgroup != NULL);
+	CHECK(strstr(o.cgroup, "/dream-trial-") != NULL);
+	o.leader = 0; /* by the group alone */
+	CHECK_OK(owner_pids(&o, &pids, &n));
+	CHECK_INT(n, 1);
+	free(pids);
+	CHECK(said(&p, "hello from"));
+	CHECK(said(&p, "\nONLY=this $HOME\n"));
+	CHECK(said(&p, "\nCUDA_VISIBLE_DEVICES=GPU-1234\n"));
+	instance_stop(p.i);
+	run_until(&p, &p.n_ended);
+	CHECK(instance_end(p.i)->asked);
+	play_done(&p);
+}
+
+TEST(a_unit_that_is_killed_is_noticed_within_a_second)
+{
+	Play p;
+	play_server(&p, "children");
+	run_to_ready(&p);
+	Owner o = instance_owner(p.i);
+	CHECK(o.leader > 1);
+	int64_t killed = clock_mono_us(&clock_system);
+	kill(o.leader, SIGKILL);
+	run_until(&p, &p.n_ended);
+	CHECK(clock_mono_us(&clock_system) - killed < SECOND);
+	CHECK_INT(instance_end(p.i)->status.si_status, SIGKILL);
+	CHECK_STR(instance_end(p.i)->unit_result, "signal");
+	play_done(&p);
+}
+
+TEST(a_units_program_that_is_not_there_is_told)
+{
+	Play p;
+	play_init(&p, "command", WORDS("/nowhere/vllm"));
+	start(&p);
+	run_until(&p, &p.n_ended);
+	CHECK(instance_end(p.i)->not_executed);
+	if (!strstr(instance_end(p.i)->words, "its program cannot be executed"))
+		CHECK_STR(instance_end(p.i)->words, "its program cannot be executed");
+	play_done(&p);
+}
+
+TEST(a_unit_that_fails_tells_its_status_and_words)
+{
+	Play p;
+	play_server(&p, "fail");
+	start(&p);
+	run_until(&p, &p.n_ended);
+	CHECK_INT(instance_end(p.i)->status.si_code, CLD_EXITED);
+	CHECK_INT(instance_end(p.i)->status.si_status, 1);
+	CHECK_STR(instance_end(p.i)->unit_result, "exit-code");
+	CHECK(said(&p, "no such file"));
+	play_done(&p);
+}
+
+TEST(a_unit_that_ignores_sigterm_is_killed)
+{
+	Play p;
+	play_server(&p, "no-term");
+	run_to_ready(&p);
+	instance_stop(p.i);
+	run_until(&p, &p.n_ended);
+	CHECK_INT(instance_end(p.i)->status.si_status, SIGKILL);
+	play_done(&p);
+}
+
+TEST(a_unit_that_is_never_ready_is_ended_at_the_deadline)
+{
+	Play p;
+	play_server(&p, "loading=1000");
+	p.spec.ready_timeout_us = 2 * SECOND;
+	start(&p);
+	run_until(&p, &p.n_ended);
+	CHECK(instance_end(p.i)->timed_out);
+	play_done(&p);
+}
+
+TEST(a_unit_that_runs_too_long_is_stopped_also_when_nobody_watches)
+{
+	Play p;
+	play_init(&p, "command", WORDS("/bin/sh", "-c", "echo up; exec sleep 1000"));
+	p.service.ready_text = strdup("up");
+	p.spec.limits = (InstanceLimits){.runtime_max_us = SECOND,
+					 .memory_max_bytes = 1 << 30,
+					 .tasks_max = 100,
+					 .cpu_quota = 1.5};
+	start(&p);
+	run_until(&p, &p.n_ended);
+	CHECK(!instance_end(p.i)->asked);
+	play_done(&p);
+}
+
+TEST(the_static_template_is_not_there_yet_and_that_is_said)
+{
+	Play p;
+	Err err = ERR_INIT;
+	static const InstanceHandler h = {.ready = on_ready, .ended = on_ended};
+	play_init(&p, "command", WORDS("/bin/sleep", "1000"));
+	p.spec.unit_template = "dream-trial@.service";
+	CHECK_ERR(instance_start(p.loop, p.http, &p.spec, &h, &p, &p.i, &err), ENOTSUP);
+	CHECK(strstr(err.msg, "dream-trial@.service") != NULL);
+	p.spec.unit_template = NULL;
+	p.service.ready_text = strdup("x");
+	start(&p);
+	play_done(&p);
+}
