@@ -30,7 +30,10 @@ int httploop_new(sd_event *loop, HttpLoop **ret, Err *err) _must_check_;
 HttpLoop *httploop_free(HttpLoop *l); /* after its clients; accepts NULL, returns NULL */
 DEFINE_CLEANUP(HttpLoop *, httploop_free)
 
-typedef struct HttpClient HttpClient; /* the connections to one target */
+/* The connections to one target. A host that is no number is looked up once, in httpclient_new(),
+ * which may block as long as the resolver takes; without an answer every call ends in HTTP_RESOLVE.
+ * Several addresses are tried in turn. */
+typedef struct HttpClient HttpClient;
 
 typedef struct HttpClientSpec {
 	const HttpTarget *target; /* copied */

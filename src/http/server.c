@@ -119,10 +119,12 @@ static void on_connection(void *ctx, struct MHD_Connection *connection, void **o
 	HttpServer *s = ctx;
 	int fd = connection_fd(connection);
 	if (code == MHD_CONNECTION_NOTIFY_STARTED) {
-		Peer *peer = *own = calloc(1, sizeof(*peer));
+		Peer *peer = calloc(1, sizeof(*peer));
 		struct epoll_event e = {.events = EPOLLRDHUP | EPOLLET, .data.ptr = peer};
-		if (peer)
-			(void)epoll_ctl(s->watch_fd, EPOLL_CTL_ADD, fd, &e);
+		if (peer && epoll_ctl(s->watch_fd, EPOLL_CTL_ADD, fd, &e) == 0)
+			*own = peer; /* without it its requests are not served */
+		else
+			free(peer);
 	} else if (*own) {
 		(void)epoll_ctl(s->watch_fd, EPOLL_CTL_DEL, fd, NULL);
 		free(*own);
@@ -164,7 +166,7 @@ static Incoming *incoming_new(HttpServer *s, struct MHD_Connection *connection, 
 		return NULL;
 	*rq = (Incoming){
 	    .server = s, .connection = connection, .peer = peer_of(connection), .next = s->first};
-	if (!rq->peer) { /* there was no memory for it */
+	if (!rq->peer) {
 		free(rq);
 		return NULL;
 	}
@@ -413,12 +415,12 @@ void incoming_abort(Incoming *rq)
 
 static int server_start(HttpServer *s, Err *err)
 {
-	s->daemon = MHD_start_daemon(
-	    MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_request, s,
-	    MHD_OPTION_LISTEN_SOCKET, s->listen_fd, MHD_OPTION_NOTIFY_COMPLETED, on_completed, s,
-	    MHD_OPTION_NOTIFY_CONNECTION, on_connection, s, MHD_OPTION_CONNECTION_LIMIT,
-	    (unsigned)CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_S,
-	    MHD_OPTION_END);
+	s->daemon =
+	    MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_request, s,
+			     MHD_OPTION_LISTEN_SOCKET, s->listen_fd, MHD_OPTION_NOTIFY_COMPLETED,
+			     on_completed, s, MHD_OPTION_NOTIFY_CONNECTION, on_connection, s,
+			     MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX,
+			     MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_S, MHD_OPTION_END);
 	if (!s->daemon)
 		return err_set(err, -EIO, "cannot start the HTTP server");
 	s->listen_fd = -1; /* its own now */

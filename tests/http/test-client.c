@@ -308,6 +308,21 @@ TEST(another_address_is_tried)
 	rig_stop(&r);
 }
 
+TEST(no_such_host)
+{
+	Rig r = RIG_INIT;
+	Script s = {.pieces = PIECES(OK_HELLO)};
+	/* An empty label: no resolver has to be asked. */
+	HttpTarget t = {.host = (char[]){"a..b"}, .port = 1, .base = (char[]){""}};
+	HttpClientSpec spec = {.target = &t};
+	rig_start(&r, NULL, NULL, &s, 1);
+	httpclient_free(r.client);
+	CHECK_OK(httpclient_new(r.http, &spec, &r.client, NULL));
+	rig_get(&r, "GET", 0);
+	CHECK_INT(r.end.fault, HTTP_RESOLVE);
+	rig_stop(&r);
+}
+
 TEST(no_descriptors_left)
 {
 	Rig r = RIG_INIT;
