@@ -3,12 +3,15 @@
 
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/file.h"
+#include "base/proc.h"
 #include "base/str.h"
 #include "service/output.h"
 #include "service/port.h"
@@ -516,4 +519,63 @@ TEST(a_probe_program_tells_that_it_is_ready)
 	unlink(flag);
 	free(flag);
 	play_done(&s);
+}
+
+/* --- Containers ------------------------------------------------------------------------------ */
+
+static Proc container_daemon(const char *dir, const char *docker, uint16_t port)
+{
+	char number[16];
+	Proc p = PROC_INIT;
+	Err err = ERR_INIT;
+	(void)snprintf(number, sizeof(number), "%u", port);
+	_cleanup_free_ char *state = str_fmt("DOCKER_STATE=%s", dir);
+	const char *env[] = {state, NULL};
+	const char *argv[] = {docker, "daemon", number, SERVICE_TEST_DIR "/server.py", NULL};
+	ProcSpec spec = {.argv = argv, .env = env, .stdin_path = "/dev/null", .stderr_fd = -1};
+	CHECK_OK(proc_spawn(&spec, &p, &err));
+	return p;
+}
+
+static void copy_program(const char *from, const char *to)
+{
+	char *text = NULL;
+	size_t len;
+	CHECK_OK(file_read(from, 1 << 16, &text, &len, NULL));
+	CHECK_OK(file_write(to, 0755, text, len, NULL));
+	free(text);
+}
+
+/* The server is the container daemon's child and not ours; it is found, and it is removed. */
+TEST(a_container_is_its_own_service_and_is_removed_with_its_client)
+{
+	Play s;
+	char state[] = "/tmp/dream-test-docker-XXXXXX";
+	uint16_t port;
+	siginfo_t si;
+	Err err = ERR_INIT;
+	CHECK(mkdtemp(state) != NULL);
+	CHECK_OK(port_pick(NULL, 0, &port, &err));
+	_cleanup_free_ char *docker = str_fmt("%s/docker", state);
+	copy_program(SERVICE_TEST_DIR "/docker", docker);
+	play_init(&s, "vllm", WORDS(docker, "run", "--name=dream-trial-7", "--rm", "image"));
+	s.spec.port = port;
+	s.service.model = strdup("m");
+	Proc outside = container_daemon(state, docker, port);
+	run_to_ready(&s);
+	CHECK_INT(instance_owner(s.i).leader, outside.pid);
+	instance_stop(s.i);
+	run_to_end(&s);
+	struct pollfd ended = {.fd = outside.pidfd, .events = POLLIN};
+	CHECK_INT(poll(&ended, 1, 10000), 1);
+	CHECK_INT(proc_reap(&outside, &si), 1);
+	CHECK_INT(si.si_status, SIGKILL);
+	proc_done(&outside);
+	play_done(&s);
+	static const char *const files[] = {"docker", "run", "calls", NULL};
+	for (const char *const *f = files; *f; f++) {
+		_cleanup_free_ char *path = str_fmt("%s/%s", state, *f);
+		CHECK_INT(unlink(path), 0);
+	}
+	CHECK_INT(rmdir(state), 0);
 }
