@@ -117,13 +117,6 @@ static bool limit_of(const json_t *limits, const char *name, rlim_t *ret)
 	return true;
 }
 
-static void cannot_hold(Instance *i, const char *what)
-{
-	size_t len = strlen(i->unlimited);
-	(void)snprintf(i->unlimited + len, sizeof(i->unlimited) - len, "%s%s", len ? ", " : "",
-		       what);
-}
-
 /* One that we may not give is held as far as ours reaches. */
 static void set_rlimits(Instance *i, pid_t pid)
 {
@@ -139,7 +132,7 @@ static void set_rlimits(Instance *i, pid_t pid)
 		__typeof__(RLIMIT_AS) which = (__typeof__(RLIMIT_AS))rlimits[k].resource;
 		if (prlimit(pid, which, &want, NULL) == 0)
 			continue;
-		cannot_hold(i, rlimits[k].name);
+		instance_cannot_hold(i, rlimits[k].name);
 		if (prlimit(pid, which, NULL, &have) < 0)
 			continue;
 		want.rlim_max = have.rlim_max;
@@ -153,11 +146,11 @@ static void note_unlimited(Instance *i)
 {
 	const InstanceLimits *l = &i->spec->limits;
 	if (l->cpu_quota > 0)
-		cannot_hold(i, "CPUQuota");
+		instance_cannot_hold(i, "CPUQuota");
 	if (l->memory_max_bytes > 0)
-		cannot_hold(i, "MemoryMax");
+		instance_cannot_hold(i, "MemoryMax");
 	if (l->tasks_max > 0)
-		cannot_hold(i, "TasksMax");
+		instance_cannot_hold(i, "TasksMax");
 }
 
 /* --- The end --------------------------------------------------------------------------------- */

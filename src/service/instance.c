@@ -50,6 +50,13 @@ bool runs_as_child(const Instance *i)
 	return !i->spec->systemd;
 }
 
+void instance_cannot_hold(Instance *i, const char *limit)
+{
+	size_t len = strlen(i->unlimited);
+	(void)snprintf(i->unlimited + len, sizeof(i->unlimited) - len, "%s%s", len ? ", " : "",
+		       limit);
+}
+
 /* --- Its environment ------------------------------------------------------------------------- */
 
 static int default_to(char ***env, const char *name, const char *value)

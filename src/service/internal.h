@@ -67,6 +67,9 @@ void instance_over(Instance *i);
 /* Ends it because of what we saw; the sentence is kept. */
 void instance_abort(Instance *i, const char *fmt, ...) _printf_(2, 3);
 
+/* A limit that was asked and cannot be held to. */
+void instance_cannot_hold(Instance *i, const char *limit);
+
 int child_start(Instance *i, Err *err) _must_check_;
 void child_stop(Instance *i);
 void child_free(Instance *i);

@@ -168,6 +168,17 @@ static int64_t nofile_of(const ServerCommand *c)
 	return n > 0 ? n : 0;
 }
 
+/* A transient unit gets the number of open files; the rest is as the manager has it. */
+static void note_unlimited(Instance *i)
+{
+	const char *name;
+	json_t *value;
+	json_object_foreach (i->spec->command->limits, name, value)
+		if (strncmp(name, "Limit", 5) == 0 && strncmp(name, "LimitNOFILE", 11) != 0 &&
+		    !strstr(name, "Soft"))
+			instance_cannot_hold(i, name);
+}
+
 int unit_backend_start(Instance *i, Err *err)
 {
 	const InstanceSpec *spec = i->spec;
@@ -182,6 +193,7 @@ int unit_backend_start(Instance *i, Err *err)
 	i->unit = unit_name_for(spec);
 	if (!i->unit || instance_env(spec, NULL, NULL, NULL, &env) < 0)
 		return err_oom(err);
+	note_unlimited(i);
 	int r = find_cgroup(i);
 	if (r < 0)
 		return err_set(err, r,
