@@ -11,8 +11,8 @@
 #include "conf/conf.h"
 
 const Command *const commands[] = {
-    &cmd_check, &cmd_run,     &cmd_eval,       &cmd_predict, &cmd_trials, &cmd_show,
-    &cmd_plot,	&cmd_lineage, &cmd_promotions, &cmd_gpu,     &cmd_twin,	  NULL,
+    &cmd_check,	  &cmd_run,	   &cmd_eval,  &cmd_predict, &cmd_trials, &cmd_show, &cmd_plot,
+    &cmd_lineage, &cmd_promotions, &cmd_bench, &cmd_gpu,     &cmd_twin,	  NULL,
 };
 
 /* Verbs for the build and the shell, not listed by --help. */

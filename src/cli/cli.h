@@ -64,7 +64,7 @@ typedef enum ExitCode {
 } ExitCode;
 
 extern const Command cmd_check, cmd_run, cmd_eval, cmd_predict, cmd_trials, cmd_show, cmd_plot,
-    cmd_lineage, cmd_promotions, cmd_gpu, cmd_twin;
+    cmd_lineage, cmd_promotions, cmd_bench, cmd_gpu, cmd_twin;
 extern const Command *const commands[]; /* NULL-terminated, in the order of the help */
 
 int cli_main(int argc, char **argv);

@@ -11,7 +11,7 @@
 #include "conf/conf.h"
 
 enum {
-	OPTIONS_MAX = 32,	  /* of one verb */
+	OPTIONS_MAX = 48,	  /* of one verb */
 	LONG_ONLY = CHAR_MAX + 1, /* getopt's value of the i-th option is LONG_ONLY + i */
 	HELP = LONG_ONLY + OPTIONS_MAX,
 };

@@ -162,8 +162,7 @@ static void finish(CapacityRun *c, bool in_time, const char *limited_why, const 
 	if (!in_time) /* what lies between was not tried */
 		r.hi = fmax(r.hi, (double)(k->failed - 1));
 	if (limited_why)
-		snprintf(r.words, sizeof(r.words), "the generator was the bottleneck: %.180s",
-			 limited_why);
+		snprintf(r.words, sizeof(r.words), "%.200s", limited_why);
 	else
 		say(c, in_time, &r);
 	c->done(c->ctx, &r, err);
