@@ -86,22 +86,20 @@ static char *holder_words(int fd)
 
 int lease_holder(const char *dir, const char *gpu_uuid, char **ret)
 {
-	char *words = NULL;
-	if (!*gpu_uuid || strchr(gpu_uuid, '/')) {
-		*ret = NULL;
+	*ret = NULL;
+	if (!*gpu_uuid || strchr(gpu_uuid, '/'))
 		return 0;
-	}
 	_cleanup_free_ char *path = str_fmt("%s/gpu-%s.lock", dir, gpu_uuid);
 	if (!path)
 		return -ENOMEM;
 	int fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
-	if (fd >= 0) {
-		bool held = is_held(fd);
-		words = held ? holder_words(fd) : NULL;
-		close(fd);
-		if (held && !words)
-			return -ENOMEM;
+	if (fd < 0)
+		return 0;
+	int r = 0;
+	if (is_held(fd)) {
+		*ret = holder_words(fd);
+		r = *ret ? 0 : -ENOMEM;
 	}
-	*ret = words;
-	return 0;
+	close(fd);
+	return r;
 }

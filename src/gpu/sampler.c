@@ -62,8 +62,11 @@ static Seen *new_seen(Sampler *s, pid_t pid)
 
 static char *describe(pid_t pid)
 {
-	_cleanup_free_ char *home = NULL, *words = NULL;
-	if (process_home(pid, &home) < 0 || process_words(pid, &words) < 0)
+	_cleanup_free_ char *home = NULL;
+	if (process_home(pid, &home) < 0)
+		return NULL;
+	_cleanup_free_ char *words = NULL;
+	if (process_words(pid, &words) < 0)
 		return NULL;
 	/* The program is enough beside the unit. */
 	if (*home && *words)

@@ -14,7 +14,7 @@ typedef enum List {
 static NvmlReturn list_of(NvmlDevice d, List which, unsigned *count, NvmlProcessV2 *ret)
 {
 	NvmlReturn why;
-	SharedProcess all[SHARED_PROCESSES_MAX];
+	SharedProcess all[SHARED_PROCESSES_MAX] = {0};
 	Device *dev = device_of(d, &why);
 	if (!dev || !count)
 		return dev ? NVML_INVALID_ARGUMENT : why;
@@ -45,7 +45,7 @@ static NvmlReturn list_of(NvmlDevice d, List which, unsigned *count, NvmlProcess
 /* The same in the shorter entries of old. */
 static NvmlReturn short_list_of(NvmlDevice d, List which, unsigned *count, NvmlProcessV1 *ret)
 {
-	NvmlProcessV2 all[SHARED_PROCESSES_MAX];
+	NvmlProcessV2 all[SHARED_PROCESSES_MAX] = {0};
 	unsigned n = SHARED_PROCESSES_MAX;
 	NvmlReturn r = count ? list_of(d, which, &n, all) : NVML_INVALID_ARGUMENT;
 	if (r != NVML_SUCCESS)
