@@ -354,6 +354,8 @@ int child_start(Instance *i, Err *err)
 	if (r < 0)
 		return err_oom(err);
 	r = find_account(i->spec->command, &a, &why);
+	if (r == -EPERM) /* what we may not do says nothing about the candidate */
+		return err_set(err, r, "%s", why.msg);
 	if (r >= 0 && instance_env(i->spec, a.home, a.name, a.shell, &env) < 0)
 		return err_oom(err);
 	if (r >= 0)

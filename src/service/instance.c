@@ -122,13 +122,12 @@ static void drop_sources(Instance *i)
 	source_drop(&i->dead);
 }
 
+/* A group goes with its last process, so its counter is looked at while there is one. */
 static void count_oom_kills(Instance *i)
 {
 	int64_t now = cgroup_oom_kills(i->cgroup);
-	if (i->oom_kills_before >= 0 && now > i->oom_kills_before)
-		i->end.oom_kills = now - i->oom_kills_before;
-	else if (now >= 0 && i->end.oom_kills < 0)
-		i->end.oom_kills = 0;
+	if (now > i->end.oom_kills)
+		i->end.oom_kills = now;
 }
 
 static void set_words(Instance *i)
@@ -202,6 +201,7 @@ static int on_trim(sd_event_source *s, uint64_t at, void *ctx)
 	(void)s;
 	(void)at;
 	output_trim(&i->output);
+	count_oom_kills(i);
 	return timer_set(i, &i->trim, now_us() + TRIM_US, on_trim, NULL);
 }
 
@@ -300,7 +300,6 @@ int instance_start(sd_event *loop, HttpLoop *http, const InstanceSpec *spec,
 	    .h = h,
 	    .ctx = ctx,
 	    .ready_us = -1,
-	    .oom_kills_before = -1,
 	    .end = {.oom_kills = -1},
 	    .output = OUTPUT_INIT,
 	    .proc = PROC_INIT,

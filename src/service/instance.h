@@ -73,7 +73,7 @@ DEFINE_CLEANUP(Instance *, instance_free)
 
 InstancePhase instance_phase(const Instance *i);
 const char *instance_name(const Instance *i);
-Owner instance_owner(const Instance *i);
+Owner instance_owner(const Instance *i);      /* its strings: until the loop runs again */
 int64_t instance_ready_us(const Instance *i); /* from the start to ready; -1: not */
 HttpClient *instance_client(const Instance *i);
 /* Its output so far, the newest 4 MiB; valid until the loop runs again. */

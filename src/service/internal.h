@@ -21,7 +21,6 @@ struct Instance {
 	InstancePhase phase;
 	InstanceEnd end;
 	int64_t began_us, ready_us;
-	int64_t oom_kills_before;
 	Output output;
 	char unlimited[240];
 	sd_event_source *soon, *trim, *runtime;

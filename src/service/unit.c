@@ -71,6 +71,18 @@ static void kill_rest(const Instance *i)
 	}
 }
 
+/* Where it really is, should that differ from what was expected. */
+static void note_cgroup(Instance *i, const UnitState *u)
+{
+	if (!u->cgroup || !*u->cgroup || strcmp(u->cgroup, i->cgroup) == 0)
+		return;
+	char *real = strdup(u->cgroup);
+	if (!real)
+		return;
+	free(i->cgroup);
+	i->cgroup = real;
+}
+
 static void on_state(void *ctx, const UnitState *u)
 {
 	Instance *i = ctx;
@@ -78,6 +90,7 @@ static void on_state(void *ctx, const UnitState *u)
 
 	if (u->main_pid > 0)
 		i->main_pid = u->main_pid;
+	note_cgroup(i, u);
 	if (strcmp(u->active, "deactivating") == 0 && i->phase < INSTANCE_STOPPING &&
 	    u->main_pid == 0)
 		kill_rest(i);
@@ -217,7 +230,6 @@ int unit_backend_start(Instance *i, Err *err)
 	    .nofile = nofile_of(spec->command),
 	    .log_fd = i->output.fd,
 	};
-	i->oom_kills_before = 0;
 	r = unit_watch(spec->systemd, i->unit, on_state, i, &i->watch, err);
 	if (r >= 0)
 		r = unit_run_transient(spec->systemd, &t, on_started, i, &i->job, err);
