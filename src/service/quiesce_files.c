@@ -247,8 +247,8 @@ static int account_add(const char *dir, int64_t began_us, int64_t ended_us, cons
 	if (r < 0)
 		return r;
 	json_t *o = json_object(), *list = json_array();
-	json_array_foreach (old, k, e) /* twice the time that matters, for who looks */
-		if (js_int(e, "ended_at_us", 0) > ended_us - 2 * day_us &&
+	json_array_foreach (old, k, e) /* a week, for who looks and for clocks that were wrong */
+		if (js_int(e, "ended_at_us", 0) > ended_us - 7 * day_us &&
 		    json_array_append_new(list, json_deep_copy(e)) < 0)
 			failed = true;
 	if (json_array_append_new(list, account_entry(began_us, ended_us, why, &failed)) < 0)
