@@ -247,10 +247,10 @@ static int on_timer(sd_event_source *source, uint64_t due_us, void *ctx)
 {
 	Sampler *s = ctx;
 	Err err = ERR_INIT;
-	uint64_t now = due_us;
+	uint64_t now = due_us, period_us = (uint64_t)s->spec.period_us;
 
 	(void)sd_event_now(sd_event_source_get_event(source), CLOCK_MONOTONIC, &now);
-	if (now > due_us + SAMPLER_PERIOD_US)
+	if (now > due_us + period_us)
 		s->missed++;
 	int r = look(s, false, &err);
 	if (r < 0) {
@@ -258,10 +258,10 @@ static int on_timer(sd_event_source *source, uint64_t due_us, void *ctx)
 		hardware(s, err.msg);
 		return sd_event_source_set_enabled(source, SD_EVENT_OFF);
 	}
-	uint64_t next = due_us + SAMPLER_PERIOD_US;
+	uint64_t next = due_us + period_us;
 	/* What was missed is not made up for in a burst. */
 	if (next < now)
-		next = now + SAMPLER_PERIOD_US;
+		next = now + period_us;
 	r = sd_event_source_set_time(source, next);
 	return r < 0 ? r : sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }
@@ -274,6 +274,8 @@ int sampler_new(sd_event *loop, const SamplerSpec *spec, Sampler **ret, Err *err
 	if (!s)
 		return err_oom(err);
 	s->spec = *spec;
+	if (s->spec.period_us <= 0)
+		s->spec.period_us = SAMPLER_PERIOD_US;
 	s->bytes_known = true;
 	s->contention.rules = contention_rules;
 	if (spec->tolerance_bytes > 0)
@@ -282,8 +284,8 @@ int sampler_new(sd_event *loop, const SamplerSpec *spec, Sampler **ret, Err *err
 	if (r < 0)
 		return r;
 	s->begin_us = s->state.at_us;
-	r = sd_event_add_time_relative(loop, &s->timer, CLOCK_MONOTONIC, SAMPLER_PERIOD_US,
-				       ACCURACY_US, on_timer, s);
+	r = sd_event_add_time_relative(loop, &s->timer, CLOCK_MONOTONIC,
+				       (uint64_t)s->spec.period_us, ACCURACY_US, on_timer, s);
 	if (r < 0)
 		return err_set(err, r, "cannot set the timer that watches the GPU: %s",
 			       strerror(-r));

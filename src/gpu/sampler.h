@@ -22,6 +22,7 @@ typedef struct SamplerSpec {
 	/* A tenant that was there before may grow by this much before it counts as contention. 0:
 	 * 64 MiB. */
 	int64_t tolerance_bytes;
+	int64_t period_us; /* between two looks; 0: SAMPLER_PERIOD_US */
 	/* Told at once, from the loop: a hardware Xid or a card that is gone. */
 	void (*hardware)(void *ctx, const char *what);
 	void *ctx;
