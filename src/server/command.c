@@ -1,0 +1,359 @@
+/* Reading and changing a command line without running it through a shell. */
+#include "server/command.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/json.h"
+
+static void strv_done(char ***v)
+{
+	for (char **p = *v; p && *p; p++)
+		free(*p);
+	free(*v);
+	*v = NULL;
+}
+
+static size_t strv_len(char *const *v)
+{
+	size_t n = 0;
+
+	while (v && v[n])
+		n++;
+	return n;
+}
+
+static int strv_copy(char *const *from, char ***ret)
+{
+	_cleanup_(strv_done) char **v = calloc(strv_len(from) + 1, sizeof(*v));
+
+	if (!v)
+		return -ENOMEM;
+	for (size_t i = 0; from && from[i]; i++)
+		if (!(v[i] = strdup(from[i])))
+			return -ENOMEM;
+	*ret = TAKE_PTR(v);
+	return 0;
+}
+
+static void strv_remove(char **v, size_t at)
+{
+	free(v[at]);
+	do
+		v[at] = v[at + 1];
+	while (v[at++]);
+}
+
+/* Puts `text` in front of what is at `at`. Takes `text`, also when it fails. */
+static int strv_insert(char ***v, size_t at, char *text)
+{
+	size_t n = strv_len(*v);
+	char **bigger = text ? realloc(*v, (n + 2) * sizeof(*bigger)) : NULL;
+
+	if (!bigger) {
+		free(text);
+		return -ENOMEM;
+	}
+	*v = bigger;
+	memmove(bigger + at + 1, bigger + at, (n - at) * sizeof(*bigger));
+	bigger[at] = text;
+	bigger[n + 1] = NULL;
+	return 0;
+}
+
+void servercommand_done(ServerCommand *c)
+{
+	strv_done(&c->argv);
+	strv_done(&c->env);
+	free(c->cwd);
+	free(c->user);
+	free(c->group);
+	free(c->from);
+	json_decref(c->limits);
+	*c = (ServerCommand){0};
+}
+
+static int text_copy(const char *from, char **to)
+{
+	*to = from ? strdup(from) : NULL;
+	return from && !*to ? -ENOMEM : 0;
+}
+
+int servercommand_copy(const ServerCommand *from, ServerCommand *ret)
+{
+	_cleanup_(servercommand_done) ServerCommand c = {0};
+
+	if (strv_copy(from->argv, &c.argv) < 0 || strv_copy(from->env, &c.env) < 0 ||
+	    text_copy(from->cwd, &c.cwd) < 0 || text_copy(from->user, &c.user) < 0 ||
+	    text_copy(from->group, &c.group) < 0 || text_copy(from->from, &c.from) < 0)
+		return -ENOMEM;
+	c.limits = from->limits ? js_deep_copy(from->limits) : NULL;
+	if (from->limits && !c.limits)
+		return -ENOMEM;
+	*ret = c;
+	c = (ServerCommand){0};
+	return 0;
+}
+
+/* --- Flags ----------------------------------------------------------------------------------- */
+
+typedef struct Found {
+	size_t at;
+	char *joined; /* the value in "--flag=value"; NULL: the next word, if any, is the value */
+} Found;
+
+/* "-", "_" are the same in a long flag: vLLM takes both. */
+static bool same_flag(const char *word, const char *name, size_t len)
+{
+	if (strncmp(name, "--", 2) != 0)
+		return strncmp(word, name, len) == 0;
+	for (size_t i = 0; i < len; i++)
+		if (word[i] != name[i] && !(i > 1 && word[i] == '_' && name[i] == '-'))
+			return false;
+	return true;
+}
+
+static bool is_flag(char *word, const char *const *names, Found *ret)
+{
+	for (; *names; names++) {
+		size_t n = strlen(*names);
+		if (strlen(word) < n || !same_flag(word, *names, n))
+			continue;
+		if (word[n] != '\0' && !(word[n] == '=' && strncmp(*names, "--", 2) == 0))
+			continue;
+		ret->joined = word[n] == '=' ? word + n + 1 : NULL;
+		return true;
+	}
+	return false;
+}
+
+/* The first at or after `from`; false: none before the end or "--". What is the value of one of
+ * these flags is never taken for a flag. */
+static bool find_flag(const ServerCommand *c, size_t from, const char *const *names, Found *ret)
+{
+	for (size_t i = from; c->argv && c->argv[i]; i++) {
+		if (strcmp(c->argv[i], "--") == 0)
+			return false;
+		ret->at = i;
+		if (i > 0 && is_flag(c->argv[i], names, ret))
+			return true;
+	}
+	return false;
+}
+
+const char *command_flag(const ServerCommand *c, const char *const *names)
+{
+	const char *value = NULL;
+	Found f;
+
+	for (size_t i = 1; find_flag(c, i, names, &f); i = f.at + 1) {
+		const char *v = f.joined ? f.joined : c->argv[f.at + 1];
+		if (v)
+			value = v;
+		if (!f.joined && v)
+			f.at++;
+	}
+	return value;
+}
+
+static int replace(char **word, char *with)
+{
+	if (!with)
+		return -ENOMEM;
+	free(*word);
+	*word = with;
+	return 0;
+}
+
+/* In place, whichever way it is written. */
+static int write_value(ServerCommand *c, const Found *f, const char *value)
+{
+	char **word = &c->argv[f->at];
+
+	if (f->joined)
+		return replace(word, str_fmt("%.*s%s", (int)(f->joined - *word), *word, value));
+	if (c->argv[f->at + 1])
+		return replace(&c->argv[f->at + 1], strdup(value));
+	return strv_insert(&c->argv, f->at + 1, strdup(value));
+}
+
+static size_t end_of_flags(const ServerCommand *c)
+{
+	size_t i = 0;
+
+	while (c->argv && c->argv[i] && strcmp(c->argv[i], "--") != 0)
+		i++;
+	return i;
+}
+
+static int add_flag(ServerCommand *c, const char *name, const char *value)
+{
+	size_t at = end_of_flags(c);
+	int r = strv_insert(&c->argv, at, strdup(name));
+
+	return r == 0 && value ? strv_insert(&c->argv, at + 1, strdup(value)) : r;
+}
+
+int command_set_flag(ServerCommand *c, const char *const *names, const char *value)
+{
+	bool there = false;
+	Found f;
+
+	for (size_t i = 1; find_flag(c, i, names, &f);) {
+		there = true;
+		if (!value) {
+			if (!f.joined && c->argv[f.at + 1])
+				strv_remove(c->argv, f.at + 1);
+			strv_remove(c->argv, f.at);
+			i = f.at;
+			continue;
+		}
+		int r = write_value(c, &f, value);
+		if (r < 0)
+			return r;
+		i = f.at + (f.joined ? 1 : 2);
+	}
+	return value && !there ? add_flag(c, names[0], value) : 0;
+}
+
+int command_set_switch(ServerCommand *c, const char *const *names, bool on)
+{
+	bool there = false;
+	Found f;
+
+	for (size_t i = 1; find_flag(c, i, names, &f); i = f.at) {
+		if (on) {
+			there = true;
+			break;
+		}
+		strv_remove(c->argv, f.at);
+	}
+	return on && !there ? add_flag(c, names[0], NULL) : 0;
+}
+
+/* --- Environment ----------------------------------------------------------------------------- */
+
+/* The last one of that name, as execve()'s readers differ; SIZE_MAX: none. */
+static size_t find_env(const ServerCommand *c, const char *name, size_t before)
+{
+	size_t n = strlen(name);
+
+	for (size_t i = before; i-- > 0;)
+		if (strncmp(c->env[i], name, n) == 0 && c->env[i][n] == '=')
+			return i;
+	return SIZE_MAX;
+}
+
+const char *command_env(const ServerCommand *c, const char *name)
+{
+	size_t i = find_env(c, name, strv_len(c->env));
+
+	return i == SIZE_MAX ? NULL : c->env[i] + strlen(name) + 1;
+}
+
+int command_set_env(ServerCommand *c, const char *name, const char *value)
+{
+	char *text = value ? str_fmt("%s=%s", name, value) : NULL;
+
+	if (value && !text)
+		return -ENOMEM;
+	for (size_t i = strv_len(c->env); (i = find_env(c, name, i)) != SIZE_MAX;)
+		strv_remove(c->env, i);
+	if (!text)
+		return 0;
+	if (!c->env && !(c->env = calloc(1, sizeof(*c->env)))) {
+		free(text);
+		return -ENOMEM;
+	}
+	return strv_insert(&c->env, strv_len(c->env), text);
+}
+
+/* --- For people ------------------------------------------------------------------------------ */
+
+static bool has_word(const char *text, size_t len, const char *word)
+{
+	size_t n = strlen(word);
+
+	for (size_t i = 0; i + n <= len; i++)
+		if (strncasecmp(text + i, word, n) == 0)
+			return true;
+	return false;
+}
+
+/* Would what follows this name be a secret? "--max-tokens" and "--tokenizer" are not: a token that
+ * is one stands at the end of its name. */
+static bool names_secret(const char *name, size_t len)
+{
+	static const char *const anywhere[] = {
+	    "secret",  "password", "passwd",	 "credential", "apikey",
+	    "api-key", "api_key",  "access-key", "access_key", "authorization"};
+
+	for (size_t i = 0; i < sizeof(anywhere) / sizeof(anywhere[0]); i++)
+		if (has_word(name, len, anywhere[i]))
+			return true;
+	return len >= 5 && strncasecmp(name + len - 5, "token", 5) == 0;
+}
+
+static void add_quoted(Str *out, const char *word)
+{
+	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+				    "_-./:=,@%+";
+
+	if (*word && word[strspn(word, plain)] == '\0') {
+		str_add(out, word);
+		return;
+	}
+	str_addc(out, '\'');
+	for (; *word; word++)
+		if (*word == '\'')
+			str_add(out, "'\\''");
+		else
+			str_addc(out, *word);
+	str_addc(out, '\'');
+}
+
+/* A password in a URL: scheme://user:password@host */
+static const char *url_secret(const char *word)
+{
+	const char *start = strstr(word, "://");
+	const char *at = start ? strchr(start + 3, '@') : NULL;
+	const char *colon = at ? memchr(start + 3, ':', (size_t)(at - start - 3)) : NULL;
+
+	return colon ? colon + 1 : NULL;
+}
+
+static void add_word(Str *out, const char *word)
+{
+	const char *eq = strchr(word, '=');
+	const char *url = url_secret(word);
+	_cleanup_(str_done) Str safe = STR_INIT;
+
+	if (eq && names_secret(word, (size_t)(eq - word))) {
+		str_addn(&safe, word, (size_t)(eq - word) + 1);
+		str_add(&safe, "...");
+	} else if (url) {
+		str_addn(&safe, word, (size_t)(url - word));
+		str_addf(&safe, "...%s", strchr(url, '@'));
+	} else {
+		str_add(&safe, word);
+	}
+	out->failed |= safe.failed;
+	add_quoted(out, safe.s ? safe.s : "");
+}
+
+int command_words(const ServerCommand *c, Str *out)
+{
+	bool hide = false;
+
+	for (char **p = c->argv; p && *p; p++) {
+		if (p != c->argv)
+			str_addc(out, ' ');
+		if (hide)
+			str_add(out, "...");
+		else
+			add_word(out, *p);
+		hide = !hide && **p == '-' && !strchr(*p, '=') && names_secret(*p, strlen(*p));
+	}
+	return out->failed ? -ENOMEM : 0;
+}

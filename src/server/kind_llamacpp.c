@@ -1,0 +1,119 @@
+/* llama.cpp's llama-server. */
+#include <string.h>
+
+#include "base/json.h"
+#include "server/kind.h"
+
+static const SettingPlace settings[] = {
+    {.name = "ctx_size", .flags = {"--ctx-size", "-c"}},
+    {.name = "parallel", .flags = {"--parallel", "-np"}},
+    {.name = "threads", .flags = {"--threads", "-t"}},
+    {.name = "threads_batch", .flags = {"--threads-batch", "-tb"}},
+    {.name = "batch_size", .flags = {"--batch-size", "-b"}},
+    {.name = "ubatch_size", .flags = {"--ubatch-size", "-ub"}},
+    {.name = "n_gpu_layers", .flags = {"--n-gpu-layers", "--gpu-layers", "-ngl"}},
+    {.name = "flash_attn", .flags = {"--flash-attn", "-fa"}},
+    {.name = "cache_type_k", .flags = {"--cache-type-k", "-ctk"}},
+    {.name = "cache_type_v", .flags = {"--cache-type-v", "-ctv"}},
+    {.name = "split_mode", .flags = {"--split-mode", "-sm"}},
+    {.name = "main_gpu", .flags = {"--main-gpu", "-mg"}},
+    {.name = "device", .flags = {"--device", "-dev"}},
+    {.name = "cont_batching", .flags = {"--cont-batching", "-cb"}, .is_switch = true},
+    {.name = "mlock", .flags = {"--mlock"}, .is_switch = true},
+    {.name = "no_mmap", .flags = {"--no-mmap"}, .is_switch = true},
+    {.name = NULL},
+};
+
+static const char *const model_flags[] = {"--model", "-m", NULL};
+static const char *const alias_flags[] = {"--alias", "-a", NULL};
+static const char *const layer_flags[] = {"--n-gpu-layers", "--gpu-layers", "-ngl", NULL};
+static const char *const device_flags[] = {"--device", "-dev", NULL};
+
+static const char *model(const ServerCommand *c)
+{
+	const char *alias = command_flag(c, alias_flags);
+	return alias ? alias : command_flag(c, model_flags);
+}
+
+static int set_model(ServerCommand *c, const char *name)
+{
+	return command_set_flag(c, model_flags, name);
+}
+
+static bool recognise(char *const *argv)
+{
+	for (size_t i = 0; argv[i]; i++)
+		if (strcmp(program_name(argv[i]), "llama-server") == 0 ||
+		    strcmp(program_name(argv[i]), "llama-cpp-server") == 0)
+			return true;
+	return false;
+}
+
+/* Without layers on the GPU, or told to use no device. Builds without a GPU cannot be told from
+ * here: dream.yaml says `cpu: true`. */
+static bool on_cpu(const ServerCommand *c)
+{
+	const char *layers = command_flag(c, layer_flags), *device = command_flag(c, device_flags);
+	return (layers && strcmp(layers, "0") == 0) || (device && strcmp(device, "none") == 0);
+}
+
+/* 503 with {"error": {"message": "Loading model"}} until it is there. */
+static HealthVerdict health(int status, const char *body, size_t len)
+{
+	(void)body, (void)len;
+	return status == 200 ? HEALTH_READY : status == 503 ? HEALTH_LOADING : HEALTH_BROKEN;
+}
+
+static const LinePattern lines[] = {
+    {"couldn't bind HTTP server socket", NULL, "port"},
+    {"failed to load model", NULL, "model"},
+    {"error loading model", NULL, "model"},
+    {"gguf_init_from_file", "failed", "model"},
+    {"error: invalid argument", NULL, "arguments"},
+    {"error while handling argument", NULL, "arguments"},
+    {"failed to allocate buffer for kv cache", NULL, "kv_cache"},
+    {"failed to create context", NULL, "oom"},
+    {"no usable GPU found", NULL, "cpu"},
+    {"offloaded 0/", "layers to GPU", "cpu"},
+    {NULL},
+};
+
+static const NumberPattern numbers[] = {
+    {"n_ctx         = ", "n_ctx", 0},
+    {"KV self size  = ", "kv_mib", 0},
+    {"KV buffer size = ", "kv_mib", 0},
+    {"model buffer size = ", "weights_mib", 0},
+    {"compute buffer size = ", "compute_mib", 0},
+    {NULL},
+};
+
+static const MetricName metrics[] = {
+    {"llamacpp:requests_processing", "running", 0},
+    {"llamacpp:requests_deferred", "waiting", 0},
+    {"llamacpp:kv_cache_usage_ratio", "kv_used_pct", 100},
+    {"llamacpp:prompt_tokens_total", "prompt_tokens", 0},
+    {"llamacpp:tokens_predicted_total", "generated_tokens", 0},
+    {NULL},
+};
+
+const ServerKind kind_llamacpp = {
+    .name = "llamacpp",
+    .role = ROLE_LLM,
+    .protocol = PROTOCOL_OPENAI_COMPLETIONS,
+    .speaks_http = true,
+    .any_flag = true,
+    .settings = settings,
+    .host_flags = {"--host"},
+    .port_flags = {"--port"},
+    .default_port = 8080,
+    .health_path = "/health",
+    .metrics_path = "/metrics",
+    .lines = lines,
+    .numbers = numbers,
+    .metrics = metrics,
+    .recognise = recognise,
+    .health = health,
+    .model = model,
+    .set_model = set_model,
+    .on_cpu = on_cpu,
+};
