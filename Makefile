@@ -18,10 +18,11 @@ bench:
 	tools/deps
 	tools/bench $(BUILD)
 
-# What takes long: a run that is killed hundreds of times, and whose every call fails in turn. KILLS, FAULTS and SEED
-# can be given.
+# What takes long: a run that is killed hundreds of times, and whose every call fails in turn; intervals whose coverage is
+# simulated more often. KILLS, FAULTS, SEED and ROUNDS can be given.
 soak: build
-	KILLS=$${KILLS:-200} FAULTS=$${FAULTS:-all} SEED=$${SEED:-1} tools/run-tests $(BUILD) --timeout-multiplier 20 run-crash run-faults
+	KILLS=$${KILLS:-200} FAULTS=$${FAULTS:-all} SEED=$${SEED:-1} ROUNDS=$${ROUNDS:-10000} \
+		tools/run-tests $(BUILD) --timeout-multiplier 20 run-crash run-faults coverage loadgen-wer
 
 build:
 	tools/deps

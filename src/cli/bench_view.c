@@ -155,7 +155,9 @@ static void head(const Bench *b, Str *out)
 {
 	label("server", out);
 	str_add_safe(out, b->url, strlen(b->url), 60);
-	str_addf(out, ", %s", protocol_name(b->stream.protocol));
+	str_addc(out, '\n');
+	label("asked", out);
+	str_add(out, protocol_name(b->stream.protocol));
 	if (b->o->model) {
 		str_add(out, ", model ");
 		str_add_safe(out, b->o->model, strlen(b->o->model), 40);
@@ -257,8 +259,9 @@ static void good(const Bench *b, Str *out)
 	if (stats_share_interval((size_t)llround(f->goodput_share * (double)n), n, 0.95, &lo,
 				 &hi) == 0)
 		str_addf(out, " (95 %% interval %.1f to %.1f)", 100 * lo, 100 * hi);
-	str_addf(out, ", %.2f/s, within\n", f->goodput_rate);
+	str_addc(out, '\n');
 	label("", out);
+	str_addf(out, "%.2f/s, within ", f->goodput_rate);
 	limit_words("end to end", b->load.limit_us, &between, out);
 	limit_words("to the first token", b->load.ttft_limit_us, &between, out);
 	limit_words("per further token", b->load.tpot_limit_us, &between, out);
@@ -313,10 +316,12 @@ static void generator(const Bench *b, Str *out)
 {
 	const TrafficResult *r = &b->result;
 	label("generator", out);
-	if (b->load.arrivals != ARRIVALS_CLOSED)
-		str_addf(out, "sent %.2f ms late (median), %.2f (p99), %.2f (most); ",
+	if (b->load.arrivals != ARRIVALS_CLOSED) {
+		str_addf(out, "sent %.2f ms late (median), %.2f (p99), %.2f (most)\n",
 			 (double)r->late_p50_us / 1e3, (double)r->late_p99_us / 1e3,
 			 (double)r->late_max_us / 1e3);
+		label("", out);
+	}
 	str_addf(out, "used %.1f %% of a core\n", 100 * r->cpu_share);
 }
 

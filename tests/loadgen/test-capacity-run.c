@@ -1,0 +1,169 @@
+#include <errno.h>
+#include <string.h>
+
+#include "http/server.h"
+#include "loadgen/capacity_run.h"
+#include "test.h"
+
+enum {
+	SERVICE_US = 10000,
+	SLOTS = 2,
+	WAITING_MAX = 64,
+};
+
+/* A server that works on two requests at a time, 10 ms each, and lets the others wait in line. */
+typedef struct Desk {
+	sd_event *loop;
+	HttpServer *server;
+	Incoming *line[WAITING_MAX];
+	size_t waiting;
+	Incoming *at_work[SLOTS];
+	sd_event_source *timers[SLOTS];
+} Desk;
+
+static void work(Desk *d);
+
+static int on_ready(sd_event_source *s, uint64_t at_us, void *ctx)
+{
+	Desk *d = ctx;
+	(void)at_us;
+	for (int i = 0; i < SLOTS; i++) {
+		if (d->timers[i] != s)
+			continue;
+		if (d->at_work[i])
+			(void)incoming_answer(d->at_work[i], 200, "text/plain", "ok", 2);
+		d->at_work[i] = NULL;
+		d->timers[i] = sd_event_source_unref(s);
+		break;
+	}
+	work(d);
+	return 0;
+}
+
+static void work(Desk *d)
+{
+	for (int i = 0; i < SLOTS && d->waiting > 0; i++) {
+		if (d->timers[i])
+			continue;
+		d->at_work[i] = d->line[0];
+		memmove(d->line, d->line + 1, --d->waiting * sizeof(*d->line));
+		CHECK_OK(sd_event_add_time_relative(d->loop, &d->timers[i], CLOCK_MONOTONIC,
+						    SERVICE_US, 1, on_ready, d));
+	}
+}
+
+static void on_request(void *ctx, Incoming *rq)
+{
+	Desk *d = ctx;
+	CHECK(d->waiting < WAITING_MAX);
+	d->line[d->waiting++] = rq;
+	work(d);
+}
+
+static void on_gone(void *ctx, Incoming *rq)
+{
+	Desk *d = ctx;
+	for (int i = 0; i < SLOTS; i++)
+		if (d->at_work[i] == rq)
+			d->at_work[i] = NULL;
+	for (size_t i = 0; i < d->waiting; i++) {
+		if (d->line[i] != rq)
+			continue;
+		memmove(&d->line[i], &d->line[i + 1], (--d->waiting - i) * sizeof(*d->line));
+		return;
+	}
+}
+
+typedef struct Found {
+	sd_event *loop;
+	CapacityResult result;
+	int error, times;
+} Found;
+
+static void on_found(void *ctx, const CapacityResult *r, const Err *err)
+{
+	Found *f = ctx;
+	f->times++;
+	f->result = *r;
+	f->error = err ? err->code : 0;
+	CHECK_OK(sd_event_exit(f->loop, 0));
+}
+
+static void search(int64_t limit_us, int64_t max, double share, Found *f)
+{
+	Desk d = {0};
+	HttpLoop *http = NULL;
+	HttpClient *client = NULL;
+	HttpTarget target = {0};
+	CapacityRun *run = NULL;
+	char url[64];
+	CHECK_OK(sd_event_new(&d.loop));
+	HttpServerSpec server = {
+	    .host = "127.0.0.1", .serve = on_request, .closed = on_gone, .ctx = &d};
+	CHECK_OK(httpserver_new(d.loop, &server, &d.server, NULL));
+	snprintf(url, sizeof(url), "http://127.0.0.1:%d", httpserver_port(d.server));
+	CHECK_OK(httptarget_parse(url, &target, NULL));
+	CHECK_OK(httploop_new(d.loop, &http, NULL));
+	CHECK_OK(httpclient_new(http, &(HttpClientSpec){.target = &target}, &client, NULL));
+	Stream load = {.limit_us = limit_us, .requests = 1};
+	TrafficStream stream = {
+	    .name = "desk", .client = client, .protocol = PROTOCOL_HTTP, .load = &load, .seed = 1};
+	CapacityRunSpec spec = {.stream = &stream, .max = max, .share = share};
+	*f = (Found){.loop = d.loop};
+	CHECK_OK(capacity_run_start(d.loop, &spec, on_found, f, &run, NULL));
+	CHECK_OK(sd_event_loop(d.loop));
+	CHECK_INT(f->times, 1);
+	capacity_run_stop(run);
+	httpclient_free(client);
+	httploop_free(http);
+	httptarget_done(&target);
+	for (int i = 0; i < SLOTS; i++)
+		sd_event_source_disable_unref(d.timers[i]);
+	httpserver_free(d.server);
+	sd_event_unref(d.loop);
+}
+
+/* With n users each waits n / 2 times 10 ms: 20 ms with four, 20 or 30 ms by turns with five. */
+TEST(the_most_users_that_meet_the_limit_are_found)
+{
+	Found f;
+	search(27500, 8, 0.9, &f);
+	CHECK_INT(f.error, 0);
+	if (f.result.capacity != 4)
+		test_fail(__FILE__, __LINE__, "%lld: %s", (long long)f.result.capacity,
+			  f.result.words);
+	CHECK(f.result.lo <= 4 && f.result.hi >= 4 && f.result.hi <= 8);
+	CHECK(f.result.n >= 100);
+	CHECK_INT((long)f.result.levels, 6); /* 1, 2, 4, 8, 6, 5 */
+	CHECK(strstr(f.result.words, "4 users at once met the limits"));
+}
+
+TEST(a_server_too_slow_for_one_user_has_no_capacity)
+{
+	Found f;
+	search(5000, 8, 0.9, &f);
+	CHECK_INT(f.result.capacity, 0);
+	CHECK_INT((long)f.result.levels, 1);
+	CHECK(strstr(f.result.words, "not even one user"));
+}
+
+TEST(the_highest_level_that_is_tried_is_only_a_lower_end)
+{
+	Found f;
+	search(1000000, 2, 0.9, &f);
+	CHECK_INT(f.result.capacity, 2);
+	CHECK(strstr(f.result.words, "may be higher"));
+}
+
+TEST(without_a_limit_there_is_no_capacity_to_search)
+{
+	sd_event *loop = NULL;
+	Stream load = {.requests = 1};
+	TrafficStream stream = {.load = &load};
+	CapacityRunSpec spec = {.stream = &stream, .max = 4, .share = 0.9};
+	CapacityRun *run = NULL;
+	CHECK_OK(sd_event_new(&loop));
+	CHECK_ERR(capacity_run_start(loop, &spec, on_found, NULL, &run, NULL), EINVAL);
+	CHECK(!capacity_run_stop(run));
+	sd_event_unref(loop);
+}
