@@ -274,29 +274,6 @@ static bool is_the_programs_fault(int r)
 	       r == -ELIBBAD;
 }
 
-/* The program is looked up in the command's own PATH, not in ours. */
-static int find_program(const char *name, char *const *env, char **ret)
-{
-	const char *path = env_get(env, "PATH", 4);
-
-	if (strchr(name, '/') || !path) {
-		*ret = strdup(name);
-		return *ret ? 0 : -ENOMEM;
-	}
-	while (*path) {
-		size_t len = strcspn(path, ":");
-		_cleanup_free_ char *full = str_fmt("%.*s/%s", (int)len, path, name);
-		if (!full)
-			return -ENOMEM;
-		if (*full == '/' && access(full, X_OK) == 0) {
-			*ret = TAKE_PTR(full);
-			return 0;
-		}
-		path += len + (path[len] == ':');
-	}
-	return -ENOENT;
-}
-
 static int note_container(Instance *i)
 {
 	char *const *argv = i->spec->command->argv;
@@ -317,7 +294,7 @@ static int spawn(Instance *i, const Account *a, char *const *env, Err *err)
 	_cleanup_free_ char *program = NULL;
 	const int fds[] = {i->spec->lease ? lease_fd(i->spec->lease) : -1};
 
-	int r = find_program(c->argv[0], env, &program);
+	int r = env_find_program(env, c->argv[0], &program);
 	if (r < 0)
 		return err_set(err, r, "there is no program '%s' in its PATH", c->argv[0]);
 	_cleanup_(strings_freep) char **argv = strings_copy(c->argv);

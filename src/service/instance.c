@@ -364,7 +364,7 @@ HttpClient *instance_client(const Instance *i)
 
 const char *instance_output(Instance *i, size_t *ret_len)
 {
-	return output_tail(&i->output, ret_len);
+	return i->to_journal ? unit_backend_output(i, ret_len) : output_tail(&i->output, ret_len);
 }
 
 const char *instance_unlimited(const Instance *i)

@@ -35,7 +35,9 @@ struct Instance {
 	pid_t container_pid;
 
 	/* As a unit. */
-	char *unit, *cgroup;
+	char *unit, *cgroup, *trial;
+	char *cursor;	 /* of the journal, before it began */
+	bool to_journal; /* an instance of the template, whose output is there */
 	UnitJob *job;
 	UnitWatch *watch;
 	pid_t main_pid;
@@ -77,6 +79,7 @@ int child_left(const Instance *i, Err *err) _must_check_;
 int unit_backend_start(Instance *i, Err *err) _must_check_;
 void unit_backend_stop(Instance *i);
 void unit_backend_free(Instance *i);
+const char *unit_backend_output(Instance *i, size_t *ret_len);
 int unit_backend_left(const Instance *i, Err *err) _must_check_;
 
 /* Begins to look whether it is ready. */

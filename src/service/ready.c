@@ -310,7 +310,7 @@ static int start_probe(Instance *i, Err *err)
 static bool output_says(Instance *i, const char *text)
 {
 	size_t len;
-	const char *out = output_tail(&i->output, &len);
+	const char *out = instance_output(i, &len);
 	return memmem(out, len, text, strlen(text)) != NULL;
 }
 

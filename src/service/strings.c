@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/str.h"
 
@@ -130,6 +131,28 @@ int env_set(char ***env, const char *name, const char *value)
 	free((*env)[i]);
 	(*env)[i] = entry;
 	return 0;
+}
+
+int env_find_program(char *const *env, const char *name, char **ret)
+{
+	const char *path = env_get(env, "PATH", 4);
+
+	if (strchr(name, '/') || !path) {
+		*ret = strdup(name);
+		return *ret ? 0 : -ENOMEM;
+	}
+	while (*path) {
+		size_t len = strcspn(path, ":");
+		_cleanup_free_ char *full = str_fmt("%.*s/%s", (int)len, path, name);
+		if (!full)
+			return -ENOMEM;
+		if (*full == '/' && access(full, X_OK) == 0) {
+			*ret = TAKE_PTR(full);
+			return 0;
+		}
+		path += len + (path[len] == ':');
+	}
+	return -ENOENT;
 }
 
 /* --- Words ----------------------------------------------------------------------------------- */

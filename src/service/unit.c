@@ -1,13 +1,19 @@
 /* A service as a transient systemd unit. */
+#include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/json.h"
 #include "base/str.h"
 #include "service/internal.h"
 #include "service/strings.h"
+#include "systemd/journal.h"
+#include "systemd/trialfile.h"
+
+static void remove_command(Instance *i);
 
 static void forget_job(Instance *i)
 {
@@ -98,6 +104,7 @@ static void on_state(void *ctx, const UnitState *u)
 		return;
 	note_status(i, u);
 	forget_job(i);
+	remove_command(i);
 	/* The manager keeps a failed unit for people to look at; we have looked. */
 	if (kept && unit_reset_failed(i->spec->systemd, i->unit, NULL) < 0)
 		i->unit_failed = true;
@@ -139,19 +146,18 @@ static void on_started(void *ctx, const char *result, const Err *err)
 		instance_abort(i, "%.230s", why.msg);
 }
 
-/* Names of units are 255 bytes long at most and of few characters. */
-static char *unit_name_for(const InstanceSpec *spec)
+/* What the template's rule allows: letters, digits and "_". */
+static char *trial_name_for(const InstanceSpec *spec)
 {
 	Str out = STR_INIT;
 	char *name = NULL;
 
-	str_addf(&out, "dream-trial-%d-%u-", (int)getpid(), spec->port);
-	for (const char *p = spec->name; *p && out.len < 120; p++) {
+	str_addf(&out, "%d_%u_", (int)getpid(), spec->port);
+	for (const char *p = spec->name; *p && out.len < 90; p++) {
 		bool plain = (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') ||
 			     (*p >= '0' && *p <= '9') || *p == '_';
 		str_addc(&out, plain ? *p : '_');
 	}
-	str_add(&out, ".service");
 	if (str_take(&out, &name) < 0)
 		name = NULL;
 	str_done(&out);
@@ -181,6 +187,96 @@ static int64_t nofile_of(const ServerCommand *c)
 	return n > 0 ? n : 0;
 }
 
+/* --- The static template --------------------------------------------------------------------- */
+
+/* "dream-trial@.service" and "x" -> "dream-trial@x.service" */
+static char *instance_of(const char *template, const char *name)
+{
+	const char *at = strchr(template, '@');
+	return at ? str_fmt("%.*s@%s%s", (int)(at - template), template, name, at + 1) : NULL;
+}
+
+static int write_command(Instance *i, Err *err)
+{
+	static const char account[] = "dream-trial";
+	const ServerCommand *c = i->spec->command;
+	_cleanup_(strings_freep) char **env = NULL, **argv = strings_copy(c->argv);
+	const struct passwd *pw = getpwnam(account);
+	char *program = NULL;
+
+	if (!argv || instance_env(i->spec, pw ? pw->pw_dir : NULL, pw ? account : NULL,
+				  pw ? pw->pw_shell : NULL, &env) < 0)
+		return err_oom(err);
+	int r = env_find_program(env, argv[0], &program);
+	if (r < 0)
+		return err_set(err, r, "there is no program '%s' in its PATH", argv[0]);
+	free(argv[0]);
+	argv[0] = program;
+	bool home = c->cwd && strcmp(c->cwd, "~") == 0;
+	return trialfile_write(TRIALFILE_DIR, i->trial, argv, env, home ? NULL : c->cwd, err);
+}
+
+/* Its limits are root's, in the template. */
+static void note_template_limits(Instance *i)
+{
+	const InstanceLimits *l = &i->spec->limits;
+	if (l->cpu_quota > 0)
+		instance_cannot_hold(i, "CPUQuota");
+	if (l->memory_max_bytes > 0)
+		instance_cannot_hold(i, "MemoryMax");
+	if (l->tasks_max > 0)
+		instance_cannot_hold(i, "TasksMax");
+}
+
+static int template_start(Instance *i, Err *err)
+{
+	const InstanceSpec *spec = i->spec;
+
+	i->to_journal = true;
+	note_template_limits(i);
+	i->unit = instance_of(spec->unit_template, i->trial);
+	if (!i->unit)
+		return err_oom(err);
+	int r = journal_cursor(&i->cursor, err);
+	if (r >= 0)
+		r = find_cgroup(i) < 0 ? err_set(err, -ENODATA,
+						 "systemd does not tell where it puts the "
+						 "processes of a unit")
+				       : 0;
+	if (r >= 0)
+		r = write_command(i, err);
+	if (r >= 0)
+		r = unit_watch(spec->systemd, i->unit, on_state, i, &i->watch, err);
+	if (r >= 0)
+		r = unit_start(spec->systemd, i->unit, on_started, i, &i->job, err);
+	return r;
+}
+
+static void remove_command(Instance *i)
+{
+	if (i->to_journal && i->trial) {
+		int r = trialfile_remove(TRIALFILE_DIR, i->trial, NULL);
+		(void)r; /* what is left is found by instance_left() */
+	}
+}
+
+const char *unit_backend_output(Instance *i, size_t *ret_len)
+{
+	char *text = NULL;
+	size_t len = 0;
+
+	if (journal_read(i->unit, NULL, i->cursor, OUTPUT_TAIL, &text, &len, NULL) >= 0) {
+		free(i->output.tail);
+		i->output.tail = text;
+		i->output.tail_len = len;
+	}
+	if (ret_len)
+		*ret_len = i->output.tail_len;
+	return i->output.tail ? i->output.tail : "";
+}
+
+/* --- Transient ------------------------------------------------------------------------------- */
+
 /* A transient unit gets the number of open files; the rest is as the manager has it. */
 static void note_unlimited(Instance *i)
 {
@@ -198,12 +294,12 @@ int unit_backend_start(Instance *i, Err *err)
 	const InstanceLimits *l = &spec->limits;
 	_cleanup_(strings_freep) char **env = NULL;
 
+	i->trial = trial_name_for(spec);
+	if (!i->trial)
+		return err_oom(err);
 	if (spec->unit_template)
-		return err_set(err, -ENOTSUP,
-			       "running a trial through %s needs the privileged helper, which this "
-			       "version does not have yet; run it as root, or with 'as: children'",
-			       spec->unit_template);
-	i->unit = unit_name_for(spec);
+		return template_start(i, err);
+	i->unit = str_fmt("dream-trial-%s.service", i->trial);
 	if (!i->unit || instance_env(spec, NULL, NULL, NULL, &env) < 0)
 		return err_oom(err);
 	note_unlimited(i);
@@ -281,6 +377,9 @@ void unit_backend_free(Instance *i)
 		if (unit_stop(i->spec->systemd, i->unit, ignore_job, NULL, &job, NULL) >= 0)
 			(void)unitjob_forget(job);
 	}
+	remove_command(i);
+	free(TAKE_PTR(i->trial));
+	free(TAKE_PTR(i->cursor));
 	free(TAKE_PTR(i->unit));
 	free(TAKE_PTR(i->cgroup));
 }
@@ -291,6 +390,12 @@ int unit_backend_left(const Instance *i, Err *err)
 
 	if (!i->unit)
 		return 0;
+	_cleanup_free_ char *file = path_join(TRIALFILE_DIR, i->trial);
+	if (!file)
+		return err_oom(err);
+	if (i->to_journal && access(file, F_OK) == 0)
+		return err_set(err, -EBUSY, "the command of %s is still in %s", i->spec->name,
+			       file);
 	int r = unit_state(i->spec->systemd, i->unit, &u, err);
 	if (r == -ENOENT)
 		return 0;

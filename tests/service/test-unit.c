@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/proc.h"
 #include "base/str.h"
 #include "service/instance.h"
 #include "service/port.h"
@@ -231,17 +232,47 @@ TEST(a_unit_that_runs_too_long_is_stopped_also_when_nobody_watches)
 	play_done(&p);
 }
 
-TEST(the_static_template_is_not_there_yet_and_that_is_said)
+/* Only the path of the program differs from what is shipped. */
+static void install_template(void)
+{
+	static const char script[] =
+	    "install -d -o dream -g dream-trial -m 2750 /run/dream/trials; "
+	    "chmod 755 /run/dream; "
+	    "cp " UNITS_DIR "/dream-trial@.service /run/systemd/system/; "
+	    "mkdir -p /run/systemd/system/dream-trial@.service.d; "
+	    "install -m 755 " TRIAL_EXEC " /run/dream/trial-exec; "
+	    "printf '[Service]\\nExecStart=\\nExecStart=/run/dream/trial-exec "
+	    "/run/dream/trials/%%i\\n' >/run/systemd/system/dream-trial@.service.d/test.conf; "
+	    "systemctl daemon-reload";
+	const char *const argv[] = {"sh", "-ec", script, NULL};
+	const ProcSpec spec = {.argv = argv, .stdin_path = "/dev/null", .stderr_fd = -1};
+	char *out = NULL;
+	Err err = ERR_INIT;
+	if (proc_run(&spec, NULL, 0, 4096, 30 * SECOND, &out, NULL, &err) < 0)
+		CHECK_STR(err.msg, "");
+	free(out);
+}
+
+TEST(an_instance_of_the_static_template_runs_as_the_user_of_trials)
 {
 	Play p;
 	Err err = ERR_INIT;
-	static const InstanceHandler h = {.ready = on_ready, .ended = on_ended};
-	play_init(&p, "command", WORDS("/bin/sleep", "1000"));
+	install_template();
+	play_init(&p, "command", WORDS("sh", "-c", "id -un; echo $ONLY; echo up; exec sleep 1000"));
 	p.spec.unit_template = "dream-trial@.service";
-	CHECK_ERR(instance_start(p.loop, p.http, &p.spec, &h, &p, &p.i, &err), ENOTSUP);
-	CHECK(strstr(err.msg, "dream-trial@.service") != NULL);
-	p.spec.unit_template = NULL;
-	p.service.ready_text = strdup("x");
-	start(&p);
+	p.service.ready_text = strdup("up");
+	p.spec.limits.memory_max_bytes = 1 << 30;
+	run_to_ready(&p);
+	CHECK(said(&p, "dream-trial\n"));
+	CHECK(said(&p, "this $HOME\n"));
+	CHECK_STR(instance_unlimited(p.i), "MemoryMax");
+	Owner o = instance_owner(p.i);
+	o.leader = 0;
+	pid_t *pids = NULL;
+	size_t n = 0;
+	CHECK_OK(owner_pids(&o, &pids, &n));
+	CHECK(n > 0);
+	free(pids);
+	CHECK_ERR(instance_left(p.i, &err), EBUSY);
 	play_done(&p);
 }
