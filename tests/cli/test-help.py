@@ -13,7 +13,7 @@ VERBS = re.findall(r"^  (\w+) ", dream("--help").out, re.M)
 
 
 def the_help_lists_every_verb_of_the_program():
-    assert set("check run eval predict trials show plot lineage promotions twin".split()) <= set(VERBS), VERBS
+    assert set("check run eval predict trials show plot lineage promotions bench twin".split()) <= set(VERBS), VERBS
 
 
 def the_help_of_the_program_and_of_every_verb_is_as_it_was():
