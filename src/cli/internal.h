@@ -10,7 +10,7 @@
 #include "report/report.h"
 #include "search/search.h"
 
-extern const Command cmd_completion, cmd_man; /* for the shell and the build, not listed */
+extern const Command cmd_completion, cmd_man, cmd_worker; /* for the shell and the build, not listed */
 
 /* The verb whose name stands in front of messages. */
 void cli_set_verb(const char *name);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "config/draft.h"
+#include "server/server.h"
 
 enum {
 	SETTINGS_MAX = 16
@@ -138,6 +139,7 @@ static void check_maps(const ServiceSpec *s, const ConfNode *at, Diags *d)
 static void check_start(const Experiment *x, const ServiceSpec *s, const ConfNode *at, Diags *d)
 {
 	bool observes = x->evaluator.allocation.as == AS_OBSERVE;
+	Protocol p;
 	if (observes && !s->url)
 		conf_fault(at, d, "url: http://127.0.0.1:8000",
 			   "%s is measured as it runs, and has no url", s->name);
@@ -147,20 +149,12 @@ static void check_start(const Experiment *x, const ServiceSpec *s, const ConfNod
 	if (s->from_unit && s->command.n > 0)
 		conf_fault(place(at, "command"), d, "one of the two",
 			   "%s has a from_unit and a command", s->name);
+	if (s->protocol && !protocol_from_name(s->protocol, &p))
+		conf_fault(place(at, "protocol"), d, "see dream bench --help",
+			   "there is no protocol called '%.40s'", s->protocol);
 }
 
 /* --- All of it ------------------------------------------------------------------------------- */
-
-static const char *const real_kinds[] = {"vllm",       "llamacpp", "ollama", "whispercpp",
-					 "openai-stt", "command",  NULL};
-
-static bool is_real(const char *kind)
-{
-	for (size_t i = 0; real_kinds[i]; i++)
-		if (strcmp(real_kinds[i], kind) == 0)
-			return true;
-	return false;
-}
 
 static bool is_simulated(const char *kind)
 {
@@ -173,15 +167,15 @@ static void check_kind(const Experiment *x, const ServiceSpec *s, const ConfNode
 	bool real = evaluator && strcmp(evaluator, "gpu_allocation") == 0;
 	bool twin = evaluator && strcmp(evaluator, "twin") == 0;
 	_cleanup_(str_done) Str names = STR_INIT;
-	for (size_t i = 0; real_kinds[i]; i++)
-		str_addf(&names, "%s%s", i ? ", " : "", real_kinds[i]);
-	if (real && !is_real(s->kind))
+	for (size_t i = 0; server_kind_names()[i]; i++)
+		str_addf(&names, "%s%s", i ? ", " : "", server_kind_names()[i]);
+	if (real && !server_kind(s->kind))
 		conf_fault(place(at, "kind"), d, names.s, "there is no kind of server '%.60s'",
 			   s->kind);
 	else if (twin && !is_simulated(s->kind))
 		conf_fault(place(at, "kind"), d, "vllm, whisper, process",
 			   "the simulated box has no kind of service '%.60s'", s->kind);
-	else if (!real && !twin && !is_real(s->kind) && !is_simulated(s->kind))
+	else if (!real && !twin && !server_kind(s->kind) && !is_simulated(s->kind))
 		conf_fault(place(at, "kind"), d, "vllm, whisper, process",
 			   "there is no kind of service '%.60s'", s->kind);
 	if (real)

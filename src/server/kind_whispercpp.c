@@ -1,5 +1,5 @@
-/* whisper.cpp's whisper-server. One request at a time behind a mutex; never ask it to /load another model: it frees
- * the old one first and ends when the new one fails. */
+/* whisper.cpp's whisper-server. One request at a time behind a mutex; never ask it to /load another
+ * model: it frees the old one first and ends when the new one fails. */
 #include <string.h>
 
 #include "server/kind.h"
