@@ -187,7 +187,7 @@ static void on_lost(void *ctx)
 		return;
 	service_say(&p->service, "torch.AcceleratorError: CUDA error: unspecified launch failure");
 	if (host_fail(&p->host, OUTCOME_HARDWARE_FAULT, NULL, "the card fell off the bus") == 0)
-		on_halt(p, 0);
+		(void)wall_go_on(&p->wall);
 }
 
 static int open_loop(Program *p)

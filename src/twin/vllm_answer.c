@@ -107,9 +107,11 @@ static void stream_token(Vllm *v, Call *c, const Outgoing *o)
 		add_end(c, o->made, out);
 	c->said = o->made;
 	if (out->failed || !c->rq) {
-		if (c->rq)
-			incoming_abort(c->rq);
-		c->rq = NULL;
+		Incoming *rq = TAKE_PTR(c->rq);
+		if (rq) {
+			incoming_remember(rq, NULL);
+			incoming_abort(rq);
+		}
 		return;
 	}
 	(void)incoming_write(c->rq, out->s, out->len);
@@ -117,6 +119,7 @@ static void stream_token(Vllm *v, Call *c, const Outgoing *o)
 	if (!rq || (!o->complete && !breaks))
 		return;
 	c->rq = NULL;
+	incoming_remember(rq, NULL);
 	if (breaks)
 		incoming_abort(rq);
 	else
@@ -144,6 +147,7 @@ static void answer_whole(Vllm *v, Call *c, int64_t made)
 	add_usage(c, made, &out);
 	str_addc(&out, '}');
 	c->rq = NULL;
+	incoming_remember(rq, NULL);
 	if (out.failed || v->program.o.faults.half_stream) {
 		/* Half of an answer whose length was promised. */
 		if (!out.failed && incoming_stream(rq, 200, "application/json") >= 0)

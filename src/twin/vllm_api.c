@@ -264,8 +264,9 @@ static void take_call(Vllm *v, Call *c, Incoming *rq)
 	v->metrics.prompt_tokens += (uint64_t)c->prompt;
 	if (v->program.o.faults.hang)
 		return;
-	if (into_engine(v, c) < 0 || v->program.host.sim.halted)
-		v->program.wall.halted(v->program.wall.ctx, 0);
+	int r = into_engine(v, c);
+	if (r < 0)
+		v->program.wall.halted(v->program.wall.ctx, r);
 }
 
 static void generate(Vllm *v, Incoming *rq, bool chat)
@@ -322,6 +323,8 @@ int vllm_drop_all(Vllm *v, bool with_500)
 		c->rq = NULL;
 		c->in_engine = false;
 		c->under_way = 0;
+		if (rq)
+			incoming_remember(rq, NULL); /* closed() is not about it any more */
 		if (!rq)
 			;
 		else if (!with_500)

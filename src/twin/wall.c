@@ -89,6 +89,8 @@ int wall_go_on(Wall *w)
 	int r = w->sim->halted ? 0 : sim_next(w->sim, &next);
 	if (r < 0)
 		return r;
+	if (w->sim->halted && !w->halt_told)
+		next = 0; /* told from the loop, not from within whatever brought it about */
 	if (next == INT64_MAX)
 		return sd_event_source_set_enabled(w->timer, SD_EVENT_OFF);
 	r = sd_event_source_set_time(w->timer, (uint64_t)due_us(w, next));
@@ -100,8 +102,10 @@ static int turn(Wall *w)
 	int r = wall_catch_up(w);
 	if (r >= 0)
 		r = wall_go_on(w);
-	if ((r < 0 || w->sim->halted) && w->halted)
+	if (r < 0 || (w->sim->halted && !w->halt_told)) {
+		w->halt_told = true;
 		w->halted(w->ctx, r < 0 ? r : 0);
+	}
 	return 0;
 }
 

@@ -15,12 +15,13 @@ typedef struct Wall {
 	const Clock *clock;
 	double speed;
 	int64_t zero_us; /* the clock when simulated time was 0 */
-	/* When the simulation halted or something is wrong (r < 0: errno); may be NULL. */
+	/* From the loop, once the simulation halted; or something is wrong (r < 0: errno). */
 	void (*halted)(void *ctx, int r);
 	/* Something happened to the card. May be NULL. */
 	void (*lost)(void *ctx);
 	void *ctx;
 	sd_event_source *timer, *news; /* owned */
+	bool halt_told;
 	double told_busy;
 	int64_t told_until_us, looked_us;
 	/* How late events were handled, in wall time. */

@@ -43,6 +43,7 @@ static void answer(Whisper *w, Clip *c)
 	_cleanup_(str_done) Str out = STR_INIT;
 	Incoming *rq = c->rq;
 	c->rq = NULL;
+	incoming_remember(rq, NULL);
 	whisper_format(c, &out);
 	if (out.failed) {
 		incoming_abort(rq);
@@ -85,6 +86,8 @@ void whisper_drop_all(Whisper *w, bool with_500)
 		after = c->after;
 		c->rq = NULL;
 		(void)stt_abort(&w->stt, c);
+		if (rq)
+			incoming_remember(rq, NULL);
 		if (rq && with_500)
 			refuse(rq, 500, "CUDA error: unspecified launch failure");
 		else if (rq)
