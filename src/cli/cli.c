@@ -16,7 +16,7 @@ const Command *const commands[] = {
 };
 
 /* Verbs for the build and the shell, not listed by --help. */
-static const Command *const hidden[] = {&cmd_completion, &cmd_man, NULL};
+static const Command *const hidden[] = {&cmd_completion, &cmd_man, &cmd_worker, NULL};
 
 static void program_help(Str *out)
 {

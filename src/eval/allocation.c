@@ -131,7 +131,7 @@ static int allocation_start(Evaluator *e, const EvalRequest *rq, EvalRun *run, E
 	a->child->extra = orders(a, rq);
 	if (!a->child->extra)
 		return err_oom(err);
-	return child_start(a->child, rq, evaluator_stage(e, rq->all_services), run, err);
+	return eval_child_start(a->child, rq, evaluator_stage(e, rq->all_services), run, err);
 }
 
 const EvalKind eval_allocation = {

@@ -285,7 +285,8 @@ static int watch(Child *c)
 	return r;
 }
 
-int child_start(const ChildSpec *cs, const EvalRequest *rq, Stage stage, EvalRun *run, Err *err)
+int eval_child_start(const ChildSpec *cs, const EvalRequest *rq, Stage stage, EvalRun *run,
+		     Err *err)
 {
 	_cleanup_(child_freep) Child *c = calloc(1, sizeof(*c));
 	if (!c)

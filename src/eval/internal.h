@@ -52,7 +52,8 @@ int childspec_new(const EvaluatorSpec *spec, const char *base_dir, ChildSpec **r
 ChildSpec *childspec_free(ChildSpec *c);
 DEFINE_CLEANUP(ChildSpec *, childspec_free)
 
-int child_start(const ChildSpec *c, const EvalRequest *rq, Stage stage, EvalRun *run, Err *err);
+int eval_child_start(const ChildSpec *c, const EvalRequest *rq, Stage stage, EvalRun *run,
+		     Err *err);
 
 /* What a child gets on standard input: one line (request.c). */
 int eval_request_text(const EvalRequest *rq, Stage stage, const json_t *extra, Str *out, Err *err);

@@ -77,7 +77,7 @@ static void python_done(Evaluator *e)
 
 static int python_start(Evaluator *e, const EvalRequest *rq, EvalRun *run, Err *err)
 {
-	return child_start(e->impl, rq, evaluator_stage(e, rq->all_services), run, err);
+	return eval_child_start(e->impl, rq, evaluator_stage(e, rq->all_services), run, err);
 }
 
 const EvalKind eval_python = {
