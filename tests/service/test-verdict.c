@@ -16,6 +16,7 @@ static const char cuda[] =
     "INFO: Application startup complete.\n"
     "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 448.00 MiB. GPU 0 has a total "
     "capacity of 11.76 GiB of which 200.00 MiB is free. Process 4242 has 6.00 GiB memory in use. "
+    "Including non-PyTorch memory, this process has 5.30 GiB memory in use. "
     "Of the allocated memory 5.00 GiB is allocated by PyTorch\n";
 static const char busy[] = "OSError: [Errno 98] Address already in use\n";
 static const char calm[] = "INFO: Application startup complete.\n";
@@ -385,7 +386,8 @@ static int64_t kills(const char *text)
 
 TEST(the_kernels_counters_of_a_control_group_are_read)
 {
-	/* memory.events in the form that version 6 of the kernel documents, before and after a kill. */
+	/* memory.events in the form that version 6 of the kernel documents, before and after a
+	 * kill. */
 	CHECK_INT(kills("low 0\nhigh 0\nmax 0\noom 0\noom_kill 0\noom_group_kill 0\n"), 0);
 	CHECK_INT(kills("low 0\nhigh 0\nmax 1322\noom 4\noom_kill 3\noom_group_kill 0\n"), 3);
 	/* As version 4.19 does, without the last; and memory.oom_control of the older hierarchy. */
