@@ -71,7 +71,7 @@ static inline void shell(const char *command)
 	_cleanup_free_ char *out = NULL;
 	size_t n;
 	Err err = ERR_INIT;
-	const ProcSpec spec = {.argv = (const char *const[]){"sh", "-c", command, NULL},
+	const ProcSpec spec = {.argv = (const char *const[]){"sh", "-ec", command, NULL},
 			       .stdin_path = "/dev/null",
 			       .stderr_fd = -1};
 	int r = proc_run(&spec, NULL, 0, 1 << 20, 30000000, &out, &n, &err);
