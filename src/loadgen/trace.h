@@ -1,6 +1,6 @@
 #pragma once
 /* A recorded load: which request came when and how long it was. Two layouts are read, told apart by
- * the header line (docs/measuring.md):
+ * the header line (docs/traces.md):
  *
  *   at_s,prompt_tokens,output_tokens        ours: seconds from the beginning; instead of the tokens
  *   at_s,clip                               the name of a clip, and any other columns beside them
