@@ -5,30 +5,28 @@
 
 static char sh[] = "/bin/sh", dash_c[] = "-c";
 
-/* A unit that ended well is forgotten with its invocation. */
-static void keep_invocation(void *ctx, const UnitState *u)
+/* A unit that ended well is forgotten with its invocation, so each waits until that was read. */
+static UnitState run_script(const Bench *b, const char *unit, const char *script)
 {
-	UnitState *at = ctx;
-	if (u->invocation[0])
-		memcpy(at->invocation, u->invocation, sizeof(at->invocation));
-}
-
-static UnitState run_script(const Bench *b, const char *unit, char *script)
-{
+	char text[200];
+	int fds[2];
+	snprintf(text, sizeof(text), "read x; %s", script);
+	CHECK_INT(pipe2(fds, O_CLOEXEC), 0);
 	TransientSpec spec = {.unit = unit,
 			      .description = "a test",
-			      .argv = (char *const[]){sh, dash_c, script, NULL},
-			      .type = "oneshot",
+			      .argv = (char *const[]){sh, dash_c, text, NULL},
+			      .input_fd = fds[0],
 			      .log_fd = -1};
-	UnitWatch *w = NULL;
-	UnitState at = {0};
-	Err err = ERR_INIT;
-	CHECK_OK(unit_watch(b->s, unit, keep_invocation, &at, &w, &err));
 	CHECK_STR(run_transient(b, &spec).result, "done");
-	unitwatch_free(w);
+	UnitState u = state_of(b, unit);
+	CHECK_INT(strlen(u.invocation), 32);
+	close(fds[0]);
+	close(fds[1]);
+	UnitState end = wait_state(b, unit, "inactive");
+	unit_state_done(&end);
+	free(TAKE_PTR(u.cgroup));
 	CHECK_OK(journal_sync(5000000));
-	CHECK_INT(strlen(at.invocation), 32);
-	return at;
+	return u;
 }
 
 static char *cursor(void)
