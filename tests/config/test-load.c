@@ -1,4 +1,7 @@
 /* What a right configuration becomes: defaults, aliases, precedence. */
+#include <unistd.h>
+
+#include "base/file.h"
 #include "config/config.h"
 #include "test.h"
 
@@ -305,4 +308,38 @@ TEST(the_state_folder_follows_the_xdg_rules)
 	CHECK_OK(unsetenv("XDG_STATE_HOME"));
 	CHECK_OK(unsetenv("HOME"));
 	CHECK_ERR(config_state_dir(&dir, &err), ENOENT);
+}
+
+TEST(the_trace_of_a_workload_is_read_when_the_configuration_is)
+{
+	static const struct {
+		const char *csv, *says;
+	} rows[] = {
+	    {"at_s\n0\n1\n", ""},
+	    {"at_s\n0\nsoon\n", "dream.yaml:9:38: error: cannot use '"},
+	    {NULL, "dream.yaml:9:38: error: cannot read the trace '"},
+	};
+	char path[] = "/tmp/dream-trace-XXXXXX";
+	int fd = mkstemp(path);
+	CHECK(fd >= 0 && close(fd) == 0);
+	_cleanup_free_ char *more = str_fmt("  workloads:\n"
+					    "    w:\n"
+					    "      llm: {arrivals: replay, trace: %s}\n",
+					    path);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		_cleanup_free_ char *text = text_with(more);
+		_cleanup_(diags_done) Diags d = DIAGS_INIT;
+		_cleanup_(str_done) Str out = STR_INIT;
+		_cleanup_(config_freep) Plan *p = NULL;
+		if (rows[i].csv)
+			CHECK_OK(file_write(path, 0600, rows[i].csv, strlen(rows[i].csv), NULL));
+		else
+			CHECK_INT(unlink(path), 0);
+		int r =
+		    config_load_text("dream.yaml", text, strlen(text), DIAG_ERROR, &p, &d, NULL);
+		diags_text(&d, &out);
+		CHECK_INT(r, *rows[i].says ? -EBADMSG : 0);
+		if (*rows[i].says && !strstr(out.s ? out.s : "", rows[i].says))
+			test_fail(__FILE__, __LINE__, "row %zu: %s", i, out.s ? out.s : "");
+	}
 }
