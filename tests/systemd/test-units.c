@@ -311,6 +311,37 @@ TEST(without_the_right_the_message_names_the_right)
 	CHECK_INT(as_dream(start_as_dream), 0);
 }
 
+/* --- A user's own manager -------------------------------------------------------------------- */
+
+static int run_as_own_manager(void)
+{
+	Bench b = {0};
+	Err err = ERR_INIT;
+	CHECK_OK(setenv("XDG_RUNTIME_DIR", "/run/xdg", 1));
+	CHECK_OK(sd_event_new(&b.loop));
+	int r = systemd_open(b.loop, true, &b.s, &err);
+	if (r < 0)
+		printf("# %s\n", err.msg);
+	CHECK_OK(r);
+	TransientSpec spec = transient("t-mine.service", ARGV(sleep_, sixty));
+	CHECK_STR(run_transient(&b, &spec).result, "done");
+	UnitState u = state_of(&b, "t-mine.service");
+	CHECK_STR(u.active, "active");
+	unit_state_done(&u);
+	CHECK_STR(stop(&b, "t-mine.service").result, "done");
+	bench_done(&b);
+	return 0;
+}
+
+TEST(a_user_needs_no_right_at_the_users_own_manager)
+{
+	shell("install -d -o dream -m 700 /run/xdg; systemd-run -q -u t-manager -p User=dream "
+	      "-p Delegate=yes -p Environment=XDG_RUNTIME_DIR=/run/xdg -p Type=notify "
+	      "/lib/systemd/systemd --user --unit=basic.target");
+	CHECK_INT(as_dream(run_as_own_manager), 0);
+	shell("systemctl stop t-manager");
+}
+
 /* --- Managers that go away ------------------------------------------------------------------- */
 
 TEST(a_job_is_told_though_the_manager_was_executed_anew)
