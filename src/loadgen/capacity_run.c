@@ -15,6 +15,10 @@ enum {
 	REQUESTS_MAX = 400, /* what a stricter share may make of that */
 };
 
+enum {
+	FIRST_RATE = 10 /* a hundred requests at 1/s would take minutes to say that all is well */
+};
+
 static const int64_t TIME_MAX_US = INT64_C(30) * 60 * 1000000;
 
 struct CapacityRun {
@@ -228,7 +232,8 @@ static int on_next(sd_event_source *source, void *ctx)
 		finish(c, level == 0, NULL, NULL);
 		return 0;
 	}
-	c->level = level;
+	bool first = c->levels == 0 && c->spec.by_rate;
+	c->level = first ? (c->spec.max < FIRST_RATE ? c->spec.max : FIRST_RATE) : level;
 	if (begin_level(c, &err) < 0)
 		finish(c, true, NULL, &err);
 	return 0;
