@@ -11,8 +11,9 @@ typedef struct SettingPlace {
 	const char *name;		  /* as in dream.yaml: "ctx_size" */
 	const char *flags[SPELLINGS_MAX]; /* the first is the one that is written; none: see env */
 	bool is_switch;			  /* a flag without a value */
-	const char *env;		  /* a variable instead; NULL */
-	bool by_request;		  /* neither: it goes into requests (Ollama's options) */
+	const char *off; /* the switch that says no, where leaving it out does not; NULL */
+	const char *env; /* a variable instead; NULL */
+	bool by_request; /* neither: it goes into requests (Ollama's options) */
 } SettingPlace;
 
 /* A line that tells that a start failed, or how it runs. Both parts must be in it. */
@@ -26,6 +27,7 @@ typedef struct NumberPattern {
 	const char *after;
 	const char *fact; /* its name in ServerWords.facts */
 	double factor;	  /* 0: 1 */
+	bool sum;	  /* of all such lines: one a device */
 } NumberPattern;
 
 /* A sample of its metrics page and what we call it. */
@@ -70,3 +72,5 @@ const char *program_name(const char *path);
 /* Does the word stand alone in the command line (not as a value of ours to know)? Its index, or 0.
  */
 size_t word_at(char *const *argv, const char *word);
+/* Is one of the words a container image whose name has this part? "vllm/vllm-openai:v0.11.0" */
+bool runs_image(char *const *argv, const char *part);

@@ -46,7 +46,7 @@ static bool recognise(char *const *argv)
 		if (strcmp(program_name(argv[i]), "llama-server") == 0 ||
 		    strcmp(program_name(argv[i]), "llama-cpp-server") == 0)
 			return true;
-	return false;
+	return runs_image(argv, "llama.cpp");
 }
 
 /* Without layers on the GPU, or told to use no device. Builds without a GPU cannot be told from
@@ -61,7 +61,9 @@ static bool on_cpu(const ServerCommand *c)
 static HealthVerdict health(int status, const char *body, size_t len)
 {
 	(void)body, (void)len;
-	return status == 200 ? HEALTH_READY : status == 503 ? HEALTH_LOADING : HEALTH_BROKEN;
+	return status == 200 || status == 404 ? HEALTH_READY
+	       : status == 503		      ? HEALTH_LOADING
+					      : HEALTH_BROKEN;
 }
 
 static const LinePattern lines[] = {
@@ -71,19 +73,21 @@ static const LinePattern lines[] = {
     {"gguf_init_from_file", "failed", "model"},
     {"error: invalid argument", NULL, "arguments"},
     {"error while handling argument", NULL, "arguments"},
-    {"failed to allocate buffer for kv cache", NULL, "kv_cache"},
-    {"failed to create context", NULL, "oom"},
+    {"failed to create context", NULL, ""},
+    {"failed to create_context", NULL, ""},
+    {"exiting due to", "error", ""},
     {"no usable GPU found", NULL, "cpu"},
     {"offloaded 0/", "layers to GPU", "cpu"},
     {NULL},
 };
 
 static const NumberPattern numbers[] = {
-    {"n_ctx         = ", "n_ctx", 0},
-    {"KV self size  = ", "kv_mib", 0},
-    {"KV buffer size = ", "kv_mib", 0},
-    {"model buffer size = ", "weights_mib", 0},
-    {"compute buffer size = ", "compute_mib", 0},
+    {.after = "n_ctx_slot = ", .fact = "slot_tokens"},
+    {.after = "n_slots = ", .fact = "slots"},
+    {.after = "offloaded ", .fact = "layers_on_gpu"},
+    {.after = " KV buffer size = ", .fact = "kv_gib", .factor = 1.0 / 1024, .sum = true},
+    {.after = " model buffer size = ", .fact = "weights_gib", .factor = 1.0 / 1024, .sum = true},
+    {.after = " compute buffer size = ", .fact = "compute_gib", .factor = 1.0 / 1024, .sum = true},
     {NULL},
 };
 

@@ -29,9 +29,10 @@ static const SettingPlace settings[] = {
 static bool recognise(char *const *argv)
 {
 	for (size_t i = 0; argv[i]; i++)
-		if (strcmp(program_name(argv[i]), "ollama") == 0)
-			return argv[i + 1] && strcmp(argv[i + 1], "serve") == 0;
-	return false;
+		if (strcmp(program_name(argv[i]), "ollama") == 0 && argv[i + 1] &&
+		    strcmp(argv[i + 1], "serve") == 0)
+			return true;
+	return runs_image(argv, "ollama");
 }
 
 static int set_listen(ServerCommand *c, const char *host, uint16_t port, Err *err)
@@ -107,7 +108,10 @@ static int account(const char *body, size_t len, int64_t *ret_gpu, int64_t *ret_
 static const LinePattern lines[] = {
     {"address already in use", NULL, "port"},
     {"error loading model", NULL, "model"},
+    {"timed out waiting for llama runner to start", NULL, "timeout"},
     {"llama runner process has terminated", NULL, ""},
+    {"insufficient VRAM to load any model layers", NULL, "cpu"},
+    {"inference compute", "library=cpu", "cpu"},
     {"no compatible GPUs were discovered", NULL, "cpu"},
     {"offloaded 0/", "layers to GPU", "cpu"},
     {NULL},

@@ -18,8 +18,14 @@ static const SettingPlace settings[] = {
     {.name = "kv_cache_memory_bytes", .flags = {"--kv-cache-memory-bytes"}},
     {.name = "tensor_parallel_size", .flags = {"--tensor-parallel-size", "-tp"}},
     {.name = "enforce_eager", .flags = {"--enforce-eager"}, .is_switch = true},
-    {.name = "enable_chunked_prefill", .flags = {"--enable-chunked-prefill"}, .is_switch = true},
-    {.name = "enable_prefix_caching", .flags = {"--enable-prefix-caching"}, .is_switch = true},
+    {.name = "enable_chunked_prefill",
+     .flags = {"--enable-chunked-prefill"},
+     .is_switch = true,
+     .off = "--no-enable-chunked-prefill"},
+    {.name = "enable_prefix_caching",
+     .flags = {"--enable-prefix-caching"},
+     .is_switch = true,
+     .off = "--no-enable-prefix-caching"},
     {.name = NULL},
 };
 
@@ -66,7 +72,7 @@ static bool recognise(char *const *argv)
 		if (serves)
 			return true;
 	}
-	return false;
+	return runs_image(argv, "vllm");
 }
 
 static bool on_cpu(const ServerCommand *c)
@@ -88,12 +94,12 @@ static const LinePattern lines[] = {
 };
 
 static const NumberPattern numbers[] = {
-    {"Available KV cache memory: ", "kv_gib", 0},
-    {"GPU KV cache size: ", "kv_tokens", 0},
-    {"Maximum concurrency for ", "max_model_len", 0},
-    {"Model loading took ", "weights_gib", 0},
-    {"Graph capturing finished in ", "graphs_s", 0},
-    {"init engine (profile, create kv cache, warmup model) took ", "init_s", 0},
+    {.after = "Available KV cache memory: ", .fact = "kv_gib"},
+    {.after = "GPU KV cache size: ", .fact = "kv_tokens"},
+    {.after = "Maximum concurrency for ", .fact = "max_model_len"},
+    {.after = "Model loading took ", .fact = "weights_gib"},
+    {.after = "Graph capturing finished in ", .fact = "graphs_s"},
+    {.after = "init engine (profile, create kv cache, warmup model) took ", .fact = "init_s"},
     {NULL},
 };
 

@@ -36,7 +36,7 @@ static bool recognise(char *const *argv)
 		if (strcmp(program_name(argv[i]), "whisper-server") == 0 ||
 		    strcmp(program_name(argv[i]), "whisper-cpp-server") == 0)
 			return true;
-	return false;
+	return runs_image(argv, "whisper.cpp");
 }
 
 static bool on_cpu(const ServerCommand *c)
@@ -47,7 +47,9 @@ static bool on_cpu(const ServerCommand *c)
 static HealthVerdict health(int status, const char *body, size_t len)
 {
 	(void)body, (void)len;
-	return status == 200 ? HEALTH_READY : status == 503 ? HEALTH_LOADING : HEALTH_BROKEN;
+	return status == 200 || status == 404 ? HEALTH_READY
+	       : status == 503		      ? HEALTH_LOADING
+					      : HEALTH_BROKEN;
 }
 
 static const LinePattern lines[] = {
@@ -64,8 +66,8 @@ static const LinePattern lines[] = {
 };
 
 static const NumberPattern numbers[] = {
-    {"model size    = ", "weights_mb", 0},
-    {"kv self size  = ", "kv_mb", 0},
+    {.after = "whisper_model_load: model size    = ", .fact = "weights_gib", .factor = 1.0 / 1024},
+    {.after = "whisper_init_state: kv self size  = ", .fact = "kv_gib", .factor = 1.0 / 1024},
     {NULL},
 };
 

@@ -54,6 +54,10 @@ Protocol server_protocol(const ServerKind *k)
 
 bool server_wants_gpu(const ServerKind *k, const ServerCommand *c)
 {
+	const char *visible = command_env(c, "CUDA_VISIBLE_DEVICES");
+
+	if (visible && (*visible == '\0' || strcmp(visible, "-1") == 0))
+		return false;
 	return !k->on_cpu || !k->on_cpu(c);
 }
 
@@ -77,6 +81,16 @@ size_t word_at(char *const *argv, const char *word)
 		if (strcmp(argv[i], word) == 0)
 			return i;
 	return 0;
+}
+
+bool runs_image(char *const *argv, const char *part)
+{
+	for (size_t i = 0; argv[i]; i++)
+		if (argv[i][0] != '-' && argv[i][0] != '/' && !strchr(argv[i], '=') &&
+		    (i == 0 || word_at(argv, "run")) && strpbrk(argv[i], "/:") &&
+		    strstr(argv[i], part))
+			return true;
+	return false;
 }
 
 /* --- Settings -------------------------------------------------------------------------------- */
@@ -112,6 +126,12 @@ static int apply_known(const SettingPlace *s, const char *text, ServerCommand *c
 		return 0;
 	if (s->env)
 		return command_set_env(c, s->env, text);
+	if (s->off) {
+		const char *const off[] = {s->off, NULL};
+		int r = command_set_switch(c, off, !is_on(text));
+		if (r < 0)
+			return r;
+	}
 	return s->is_switch ? command_set_switch(c, s->flags, is_on(text))
 			    : command_set_flag(c, s->flags, text);
 }
@@ -192,7 +212,7 @@ static json_t *read_setting(const SettingPlace *s, const ServerCommand *c)
 		for (const char *const *f = s->flags; *f; f++)
 			if (word_at(c->argv, *f))
 				return json_true();
-		return NULL;
+		return s->off && word_at(c->argv, s->off) ? json_false() : NULL;
 	}
 	const char *text = s->flags[0] ? command_flag(c, s->flags) : NULL;
 	return text ? value_of(text) : NULL;
@@ -265,6 +285,9 @@ HealthVerdict server_health(const ServerKind *k, int status, const char *body, s
 {
 	if (k->health)
 		return k->health(status, body, len);
+	/* It answers, and has no such page: the first real request will tell. */
+	if (status == 404 || status == 405)
+		return HEALTH_READY;
 	return status >= 200 && status < 300 ? HEALTH_READY : HEALTH_LOADING;
 }
 

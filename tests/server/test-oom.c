@@ -99,3 +99,137 @@ TEST(every_text_that_was_set_aside)
 	CHECK(s.positives >= 20 && s.negatives >= 15);
 	check_score(s);
 }
+
+/* --- What is read beside the kind ------------------------------------------------------------ */
+
+static size_t find(const char *text, OomHit *hits)
+{
+	size_t n;
+
+	CHECK_OK(oom_find(text, strlen(text), hits, HITS, &n));
+	return n;
+}
+
+TEST(a_traceback_and_its_echo_are_one_event)
+{
+	OomHit h[HITS];
+
+	CHECK_INT(
+	    find("ERROR torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 20.00 MiB.\n"
+		 "Traceback (most recent call last):\n  File \"x.py\", line 1\n"
+		 "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 20.00 MiB.\n"
+		 "c10::Error INTERNAL ASSERT FAILED\n",
+		 h),
+	    1);
+	CHECK_INT(h[0].wanted_bytes, 20 * 1048576);
+	CHECK_INT(h[0].line_at, 0);
+	CHECK_INT(find("CUDA out of memory. Tried to allocate 20.00 MiB.\n"
+		       "CUDA out of memory. Tried to allocate 2.00 GiB.\n",
+		       h),
+		  2);
+}
+
+TEST(the_neighbour_is_named)
+{
+	OomHit h[HITS];
+
+	CHECK_INT(
+	    find("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of "
+		 "11.76 GiB of which 512.00 MiB is free. Process 4711 has 6.00 GiB memory in "
+		 "use. Process 815 has 1.50 GiB memory in use. Including non-PyTorch memory, "
+		 "this process has 3.76 GiB memory in use. Of the allocated memory 3.00 GiB is "
+		 "allocated by PyTorch\n",
+		 h),
+	    1);
+	CHECK_INT(h[0].free_bytes, 512 * 1048576);
+	CHECK_INT(h[0].neighbours_pid, 4711);
+	CHECK_INT(h[0].neighbours_bytes, INT64_C(6) << 30);
+}
+
+TEST(a_process_that_holds_what_pytorch_holds_is_itself)
+{
+	OomHit h[HITS];
+
+	CHECK_INT(
+	    find("CUDA out of memory. Tried to allocate 518.00 MiB. GPU 0 has a total capacty of "
+		 "21.67 GiB of which 4.06 MiB is free. Process 2417585 has 21.65 GiB memory in "
+		 "use. Of the allocated memory 21.32 GiB is allocated by PyTorch\n",
+		 h),
+	    1);
+	CHECK_INT(h[0].neighbours_pid, 0);
+}
+
+TEST(the_cache_that_is_too_small_says_by_how_much)
+{
+	OomHit h[HITS];
+
+	CHECK_INT(
+	    find("ValueError: To serve at least one request with the models's max seq len "
+		 "(131072), (16.00 GiB KV cache is needed, which is larger than the available KV "
+		 "cache memory (0.50 GiB).\n",
+		 h),
+	    1);
+	CHECK_INT(h[0].kind, OOM_KV);
+	CHECK_INT(h[0].wanted_bytes, INT64_C(16) << 30);
+	CHECK_INT(h[0].free_bytes, INT64_C(1) << 29);
+}
+
+TEST(a_retry_takes_back_what_was_just_said_and_only_that)
+{
+	OomHit h[HITS];
+
+	CHECK_INT(
+	    find(
+		"alloc_buffer: allocating 50.00 MiB on device 1: cudaMalloc failed: out of memory\n"
+		"compute buffer allocation failed, retrying without pipeline parallelism\n"
+		"alloc_buffer: allocating 40.00 MiB on device 1: cudaMalloc failed: out of memory\n"
+		"graph_reserve: failed to allocate compute buffers\n",
+		h),
+	    1);
+	CHECK_INT(h[0].wanted_bytes, 40 * 1048576);
+}
+
+TEST(words_that_only_contain_the_letters_are_nothing)
+{
+	OomHit h[HITS];
+
+	CHECK_INT(
+	    find("loading bloom-560m\nzoom level 5\nroom for 12 more\nOOMScoreAdjust=-500\n", h),
+	    0);
+}
+
+TEST(the_kernel_kills_one_process_once)
+{
+	static const char text[] =
+	    "[1] kswapd0 invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0\n"
+	    "[1] oom-kill:constraint=CONSTRAINT_NONE,task=plymouthd,pid=265,uid=0\n"
+	    "[1] Out of memory: Killed process 265 (plymouthd) total-vm:115232kB\n"
+	    "[2] Memory cgroup out of memory: Killed process 300 (vllm) total-vm:1kB\n"
+	    "[3] NVRM: Xid (PCI:0000:01:00): 79, GPU has fallen off the bus.\n"
+	    "[3] NVRM: GPU 0000:01:00.0: GPU has fallen off the bus.\n"
+	    "[4] NVRM: Xid (PCI:0000:01:00): 31, pid=7, MMU Fault\n"
+	    "[5] NVRM: nvCheckOkFailedNoLog: Check failed: Out of memory [NV_ERR_NO_MEMORY]\n"
+	    "[6] kworker: page allocation failure: order:4\n";
+	KernelHit h[HITS];
+	size_t n;
+
+	CHECK_OK(kernel_find(text, strlen(text), h, HITS, &n));
+	CHECK_INT(n, 4);
+	CHECK(h[0].oom && h[0].pid == 265);
+	CHECK(h[1].oom && h[1].pid == 300);
+	CHECK_INT(h[2].xid, 79);
+	CHECK_INT(h[3].xid, 31);
+}
+
+TEST(more_events_than_there_is_room_for_are_still_counted)
+{
+	OomHit h[1];
+	size_t n;
+	static const char text[] = "Tried to allocate 1.00 GiB CUDA out of memory\n"
+				   "Tried to allocate 5.00 GiB CUDA out of memory\n";
+
+	CHECK_OK(oom_find(text, strlen(text), h, 1, &n));
+	CHECK_INT(n, 2);
+	CHECK_OK(oom_find("", 0, h, 1, &n));
+	CHECK_INT(n, 0);
+}
