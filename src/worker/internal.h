@@ -151,3 +151,6 @@ int answers_judge(Worker *w, Party *p, Err *err) _must_check_;
 /* --- verdict.c: what it was, in the end ------------------------------------------------------ */
 
 int worker_conclude(Worker *w, Err *err) _must_check_;
+/* After everything was stopped: none of our processes holds a byte of the GPU. -EBUSY with who
+ * does. */
+int worker_gpu_left(Worker *w, Err *err) _must_check_;

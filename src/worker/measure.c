@@ -178,6 +178,10 @@ static int judge_stream(Worker *w, Party *p, const StreamResult *r, Err *err)
 	if (e < 0)
 		return e;
 	p->has_together = true;
+	if (p->role == ROLE_STT && w->clips)
+		e = stream_figures_add_clips(&p->together, r, w->clips, err);
+	if (e < 0)
+		return e;
 	check_answers(w, p, &p->together);
 	if (w->over)
 		return 0;
@@ -249,7 +253,7 @@ static bool wants_capacity(const Worker *w, const Party *p)
 {
 	const Workload *load = w->job.workload;
 	return load && p->role == ROLE_LLM && load_of(w, p) && load->capacity_max > 0 &&
-	       load->llm->limit_us > 0;
+	       stream_has_limits(load->llm);
 }
 
 static int note_capacity(Worker *w, const CapacityResult *c, Err *err)

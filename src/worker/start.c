@@ -195,6 +195,8 @@ int parties_start(Worker *w, Err *err)
 		if (note_pids(p) < 0)
 			return err_oom(err);
 		p->client = instance_client(p->instance);
+		if (w->sampler && p->sampled >= 0)
+			sampler_ready(w->sampler, p->sampled);
 		ask_account(w, p);
 		prove_placement(w, p);
 	}

@@ -12,6 +12,7 @@
 
 enum {
 	KERNEL_MAX = 1 << 20,
+	GPU_LEFT_US = 5000000,
 	TAIL_BYTES = 6000, /* of a service's output, in the evidence of a failure */
 };
 
@@ -229,7 +230,51 @@ int worker_conclude(Worker *w, Err *err)
 	if (!w->over)
 		w->m.outcome = OUTCOME_OK;
 	int r = judge(w, gpu, err);
+	w->over = true; /* decided: how services end from now on is our doing */
 	if (r >= 0)
 		r = lasting_metrics(w, gpu, err);
 	return r < 0 ? r : write_evidence(w, err);
+}
+
+/* --- Afterwards ------------------------------------------------------------------------------ */
+
+static const GpuProcess *still_there(const Worker *w, const GpuState *s, const Party **ret)
+{
+	for (size_t i = 0; i < s->n_processes; i++)
+		for (size_t k = 0; k < w->n_parties; k++)
+			for (size_t p = 0; p < w->parties[k].n_pids; p++)
+				if (s->processes[i].pid == w->parties[k].pids[p]) {
+					*ret = &w->parties[k];
+					return &s->processes[i];
+				}
+	return NULL;
+}
+
+/* The driver takes a moment to notice that a process is dead. */
+int worker_gpu_left(Worker *w, Err *err)
+{
+	const GpuProcess *who = NULL;
+	const Party *party = NULL;
+	int64_t until = clock_mono_us(&clock_system) + GPU_LEFT_US;
+	_cleanup_free_ GpuState *s = calloc(1, sizeof(*s));
+	if (!w->nvml)
+		return 0;
+	if (!s)
+		return err_oom(err);
+	do {
+		int r = nvml_read(w->nvml, w->gpu, s, err);
+		if (r < 0)
+			return r;
+		who = still_there(w, s, &party);
+		if (!who)
+			break;
+		(void)sd_event_run(w->loop, SAMPLER_PERIOD_US);
+	} while (clock_mono_us(&clock_system) < until);
+	if (who)
+		return err_set(err, -EBUSY,
+			       "process %d of service %s is dead and still holds the GPU",
+			       (int)who->pid, party->spec->name);
+	return json_object_set_new(w->evidence, "gpu_after_bytes", json_integer(s->used_bytes)) < 0
+		   ? err_oom(err)
+		   : 0;
 }

@@ -165,12 +165,16 @@ static int clear_up(Worker *w, Err *err)
 {
 	Err later = ERR_INIT;
 	int r = parties_stop(w, err);
+	if (r >= 0)
+		r = worker_gpu_left(w, err);
 	int back = room_give_back(w, r < 0 ? &later : err);
 	return r < 0 ? r : back;
 }
 
 static void report_leftover(Worker *w, const Err *err)
 {
+	if (w->m.outcome == OUTCOME_HARDWARE_FAULT)
+		return; /* that says it all */
 	Outcome o = err->code == -EBUSY ? OUTCOME_HARDWARE_FAULT : OUTCOME_MEASURE_FAILED;
 	(void)measurement_fail(&w->m, o, NULL, "after the trial: %s", err->msg);
 }
