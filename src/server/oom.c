@@ -46,6 +46,7 @@ static const Rule rules[] = {
     {"hip", OOM_GPU, "hipmalloc failed", NULL},
     {"hip", OOM_GPU, "hip error: out of memory", NULL},
     {"nccl", OOM_GPU, "cuda failure", "'out of memory'"},
+    {"cuda", OOM_GPU, "cuda runtime error", "out of memory"},
     {"cublas", OOM_GPU, "cublas_status_alloc_failed", NULL},
     {"cudnn", OOM_GPU, "cudnn_status_alloc_failed", NULL},
     {"cuda driver", OOM_GPU, "from device: cuda_error_out_of_memory", NULL},
@@ -61,7 +62,7 @@ static const Rule rules[] = {
     {"vulkan", OOM_GPU, "ggml_vulkan: device memory allocation of size", "failed"},
     {"ggml", OOM_HOST, "failed to allocate cpu", "buffer"},
     {"ggml", OOM_HOST, "unable to allocate cpu buffer", NULL},
-    {"ggml", OOM_HOST, "ggml_backend_cpu_buffer_type_alloc_buffer: failed", NULL},
+    {"ggml", OOM_HOST, "cpu_buffer_type_alloc_buffer: failed", NULL},
     {"ggml", OOM_HOST, "ggml_aligned_malloc: insufficient memory", NULL},
     {"ggml", OOM_HOST, "\"failed to allocate buffer\"", NULL},
     {"ggml", OOM_GPU, "failed to allocate ", " buffer of size"},
@@ -82,10 +83,15 @@ static const Rule rules[] = {
     {"systemd-oomd", OOM_HOST, "systemd-oomd[", "killed /"},
     {"systemd-oomd", OOM_HOST, "oomd attempting to kill", NULL},
     {"earlyoom", OOM_HOST, "low memory! at or below", NULL},
+    {"earlyoom", OOM_HOST, "low memory! mem avail", NULL},
     {"container", OOM_HOST, "\"oomkilled\": true", NULL},
     {"container", OOM_HOST, "\"oomkilled\":true", NULL},
     {"container", OOM_HOST, "oomkilled:true", NULL},
     {"container", OOM_HOST, "reason: ", "oomkilled"},
+    /* The words that CUDA and HIP have for their error, behind a colon: any program's. */
+    {"malloc", OOM_HOST, ": out of memory, malloc failed", NULL},
+    {"go", OOM_HOST, "runtime: out of memory", NULL},
+    {"a runtime's own words", OOM_GPU, ": out of memory", NULL},
 };
 
 /* A line with one of these is no failure, whatever else it says: advice, a note that the program
