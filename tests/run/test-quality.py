@@ -1,0 +1,153 @@
+#!/usr/bin/python3
+"""Faster must not be bought with worse answers: what changes a model's words wins only when they are measured, word
+errors are compared clip by clip, secrets of the configuration are in no record, and a trial that is void is measured
+again after a pause."""
+import json
+import os
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from tap import Box, run_cases
+
+# A candidate with "fast" true is twice as fast. The clips that a trial heard wrong are those of $CLIPS for it.
+EVALUATOR = r'''
+import json, os, random, sys
+rq = json.loads(sys.stdin.readline())
+fast = rq["params"].get("fast") in (True, "fp8")
+rng = random.Random(rq["seed"])
+metrics = {"llm_latency_ms": {"value": (200 if fast else 400) * rng.uniform(0.99, 1.01), "unit": "ms", "n": 100, "se": 2.0}}
+if "quality" in os.environ:
+    metrics["llm_quality_pct"] = {"value": float(os.environ["quality"]) + rng.uniform(-0.2, 0.2), "unit": "%", "n": 100}
+evidence = {}
+if "worse" in os.environ:
+    wrong = int(os.environ["worse"]) if fast else 4
+    clips = {f"clip-{i:03}.wav": [1 if i < wrong else 0, 10] for i in range(80)}
+    evidence["wer"] = {"normaliser": "plain", "clips": clips}
+print(json.dumps({"status": "ok", "metrics": metrics, "evidence": evidence}))
+'''
+
+
+def config(values, setting, env, extra=""):
+    return f'''
+run: {{seed: 4}}
+experiments:
+  - name: words
+    search_space: {{fast: {values}}}
+    baseline: {{fast: {json.loads(values)[0] if values.startswith('["') else "false"}}}
+    evaluator: {{kind: command, command: [python3, evaluator.py], applies: true, env: {json.dumps(env)}}}
+    services:
+      llm: {{kind: vllm, env: {{API_KEY: swordfish-in-a-service}}, settings: {{model: m}}, params: {{fast: {setting}}}}}
+    objectives:
+      llm_latency_ms: {{goal: minimize, weight: 1, worst: 1000, tolerance: 0.1}}
+{extra}
+    budget: {{max_candidates: 2, max_generations: 1, trial_timeout_sec: 60, allow_gpu: false}}
+    selector: {{kind: grid}}
+    confirm: {{pairs: 5, min_pairs: 5, finalists: 1, ablation: false%s}}
+'''
+
+
+def box(values='[false, true]', setting="enforce_eager", env=None, extra="", confirm=""):
+    made = Box(config(values, setting, env or {}, extra) % confirm)
+    with open(os.path.join(made.dir, "evaluator.py"), "w") as f:
+        f.write(EVALUATOR)
+    return made
+
+
+CACHE = '["auto", "fp8"]'
+
+
+def what_changes_the_answers_cannot_win_unmeasured():
+    with box(CACHE, "kv_cache_dtype") as b:
+        check = b.dream("check", b.config)
+        assert check.code == 0 and "fast changes what the model says" in check.out + check.err, check
+        done = b.run()
+        assert done.code == 3, done
+        assert "left out: fast changes what the model says" in done.out, done
+        assert "llm_quality_pct" in done.out, done
+
+
+def the_same_wins_when_its_answers_are_measured_and_good():
+    with box(CACHE, "kv_cache_dtype", {"quality": "80"}, "    constraints: {llm_quality_pct: {min: 75}}") as b:
+        done = b.run()
+        assert done.code == 0, done
+
+
+def and_does_not_when_they_are_bad_or_missing():
+    for env in ({"quality": "60"}, {}):
+        with box(CACHE, "kv_cache_dtype", env, "    constraints: {llm_quality_pct: {min: 75}}") as b:
+            done = b.run()
+            assert done.code == 3, (env, done)
+
+
+def what_leaves_the_answers_alone_needs_no_such_measure():
+    with box() as b:
+        done = b.run()
+        assert done.code == 0, done
+        assert "left out" not in done.out, done
+
+
+def a_faster_candidate_that_hears_worse_does_not_win():
+    with box(env={"worse": "20"}, confirm=", wer_margin: 1") as b:
+        done = b.run()
+        assert done.code == 3, done
+        assert "word errors +2.00 points on the same 80 clips" in done.out, done
+        assert "not within the margin of 1.00" in done.out, done
+
+
+def one_that_hears_the_same_does():
+    with box(env={"worse": "4"}, confirm=", wer_margin: 1") as b:
+        done = b.run()
+        assert done.code == 0, done
+        assert "within the margin of 1.00" in done.out, done
+
+
+def without_clips_nothing_is_known_of_the_words():
+    with box(confirm=", wer_margin: 1") as b:
+        done = b.run()
+        assert done.code == 3, done
+        assert "no clips with transcripts in common" in done.out, done
+
+
+def secrets_of_environments_are_in_no_record():
+    with box(env={"TOKEN": "swordfish-in-the-evaluator"}) as b:
+        assert b.run().code == 0
+        for folder, _, names in os.walk(b.dir):
+            for name in names:
+                path = os.path.join(folder, name)
+                if path != b.config and os.path.isfile(path):
+                    with open(path, "rb") as f:
+                        assert b"swordfish" not in f.read(), path
+
+
+NOT_NOW = r'''
+import json, sys
+sys.stdin.readline()
+print(json.dumps({"status": "contended", "cause": "quiesce", "reason": "outside the window 03:00-07:00"}))
+'''
+
+
+def when_production_cannot_make_room_the_rest_carries_over():
+    with box() as b:
+        with open(os.path.join(b.dir, "evaluator.py"), "w") as f:
+            f.write(NOT_NOW)
+        done = b.run()
+        assert "not now, the rest carries over: outside the window" in done.out, done
+        statuses = [t[7] for t in b.trials()]
+        assert statuses == ["contended"], statuses
+        with open(os.path.join(b.dir, "evaluator.py"), "w") as f:
+            f.write(EVALUATOR)
+        again = b.run()
+        assert again.code == 0, again
+
+
+run_cases([
+    what_changes_the_answers_cannot_win_unmeasured,
+    the_same_wins_when_its_answers_are_measured_and_good,
+    and_does_not_when_they_are_bad_or_missing,
+    what_leaves_the_answers_alone_needs_no_such_measure,
+    a_faster_candidate_that_hears_worse_does_not_win,
+    one_that_hears_the_same_does,
+    without_clips_nothing_is_known_of_the_words,
+    secrets_of_environments_are_in_no_record,
+    when_production_cannot_make_room_the_rest_carries_over,
+])
