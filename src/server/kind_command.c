@@ -6,7 +6,7 @@ static const LinePattern lines[] = {
     {"Address already in use", NULL, "port"},
     {"Performing inference on CPU when CUDA is available", NULL, "cpu"},
     {"FP16 is not supported on CPU; using FP32 instead", NULL, "cpu"},
-    {NULL},
+    {.part = NULL},
 };
 
 const ServerKind kind_command = {

@@ -78,7 +78,7 @@ static const LinePattern lines[] = {
     {"exiting due to", "error", ""},
     {"no usable GPU found", NULL, "cpu"},
     {"offloaded 0/", "layers to GPU", "cpu"},
-    {NULL},
+    {.part = NULL},
 };
 
 static const NumberPattern numbers[] = {
@@ -88,7 +88,7 @@ static const NumberPattern numbers[] = {
     {.after = " KV buffer size = ", .fact = "kv_gib", .factor = 1.0 / 1024, .sum = true},
     {.after = " model buffer size = ", .fact = "weights_gib", .factor = 1.0 / 1024, .sum = true},
     {.after = " compute buffer size = ", .fact = "compute_gib", .factor = 1.0 / 1024, .sum = true},
-    {NULL},
+    {.after = NULL},
 };
 
 static const MetricName metrics[] = {
@@ -97,7 +97,7 @@ static const MetricName metrics[] = {
     {"llamacpp:kv_cache_usage_ratio", "kv_used_pct", 100},
     {"llamacpp:prompt_tokens_total", "prompt_tokens", 0},
     {"llamacpp:tokens_predicted_total", "generated_tokens", 0},
-    {NULL},
+    {.metric = NULL},
 };
 
 const ServerKind kind_llamacpp = {

@@ -114,7 +114,7 @@ static const LinePattern lines[] = {
     {"inference compute", "library=cpu", "cpu"},
     {"no compatible GPUs were discovered", NULL, "cpu"},
     {"offloaded 0/", "layers to GPU", "cpu"},
-    {NULL},
+    {.part = NULL},
 };
 
 const ServerKind kind_ollama = {

@@ -44,7 +44,7 @@ static const LinePattern lines[] = {
     {"FP16 is not supported on CPU; using FP32 instead", NULL, "cpu"},
     {"Library libcublas.so", "is not found or cannot be loaded", "library"},
     {"Unable to open file 'model.bin'", NULL, "model"},
-    {NULL},
+    {.part = NULL},
 };
 
 const ServerKind kind_openai_stt = {

@@ -90,7 +90,7 @@ static const LinePattern lines[] = {
     {"is not a local folder and is not a valid model identifier", NULL, "model"},
     {"does not appear to have a file named config.json", NULL, "model"},
     {"Engine core initialization failed", NULL, ""},
-    {NULL},
+    {.part = NULL},
 };
 
 static const NumberPattern numbers[] = {
@@ -100,7 +100,7 @@ static const NumberPattern numbers[] = {
     {.after = "Model loading took ", .fact = "weights_gib"},
     {.after = "Graph capturing finished in ", .fact = "graphs_s"},
     {.after = "init engine (profile, create kv cache, warmup model) took ", .fact = "init_s"},
-    {NULL},
+    {.after = NULL},
 };
 
 /* Why a start failed stands 40 lines and more before the last one. */
@@ -135,7 +135,7 @@ static const MetricName metrics[] = {
     {"vllm:generation_tokens_total", "generated_tokens", 0},
     {"vllm:prefix_cache_queries_total", "prefix_queries", 0},
     {"vllm:prefix_cache_hits_total", "prefix_hits", 0},
-    {NULL},
+    {.metric = NULL},
 };
 
 const ServerKind kind_vllm = {

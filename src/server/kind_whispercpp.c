@@ -58,17 +58,19 @@ static const LinePattern lines[] = {
     {"failed to open", "model", "model"},
     {"failed to load model", NULL, "model"},
     {"invalid model data (bad magic)", NULL, "model"},
+    {"no tensors loaded from model file", NULL, "model"},
+    {"not all tensors loaded from model file", NULL, "model"},
     {"error: unknown argument", NULL, "arguments"},
     {"Performing inference on CPU when CUDA is available", NULL, "cpu"},
     {"FP16 is not supported on CPU; using FP32 instead", NULL, "cpu"},
     {"no GPU found", NULL, "cpu"},
-    {NULL},
+    {.part = NULL},
 };
 
 static const NumberPattern numbers[] = {
     {.after = "whisper_model_load: model size    = ", .fact = "weights_gib", .factor = 1.0 / 1024},
     {.after = "whisper_init_state: kv self size  = ", .fact = "kv_gib", .factor = 1.0 / 1024},
-    {NULL},
+    {.after = NULL},
 };
 
 const ServerKind kind_whispercpp = {

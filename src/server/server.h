@@ -75,7 +75,8 @@ int server_account(const ServerKind *k, const char *body, size_t len, int64_t *r
 /* Read from its output or journal, at any time. */
 typedef struct ServerWords {
 	bool failed;	/* a line says why the start cannot succeed, or that it failed */
-	char cause[32]; /* "kv_cache", "oom", "port", "model", "arguments", "" */
+	char cause[32]; /* "kv_cache", "oom", "port", "model", "arguments", "library", "timeout"; ""
+			   when no more is said */
 	char *line;	/* the line that says it, made safe; NULL */
 	bool cpu;	/* a line says that it runs on the CPU */
 	char *cpu_line;

@@ -217,6 +217,11 @@ TEST(whisper_server_1_9_5_says_why_it_does_not_start)
 	     "model", "");
 	says("whispercpp", "whisper_model_load: invalid model data (bad magic)\n", "model",
 	     "magic");
+	says(
+	    "whispercpp",
+	    "whisper_model_load: WARN no tensors loaded from model file - assuming empty model for "
+	    "testing\nwhisper server listening at http://127.0.0.1:18995\n",
+	    "model", "no tensors");
 	says("whispercpp", "couldn't bind to server socket: hostname=127.0.0.1 port=18999\n",
 	     "port", "18999");
 	says("whispercpp", "error: unknown argument: --nonsense\n", "arguments", "--nonsense");
