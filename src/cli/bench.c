@@ -178,7 +178,7 @@ static int judge(Bench *b)
 		return cli_failf(EXIT_FAILED, "nothing was measured");
 	int k = stream_figures(r, &b->figures, &err);
 	if (k >= 0 && b->kind == BENCH_STT)
-		k = stream_figures_add_clips(&b->figures, r, b->contents, &err);
+		k = stream_figures_add_clips(&b->figures, r, &err);
 	if (k < 0)
 		return cli_fail(EXIT_FAILED, &err);
 	return b->kind == BENCH_STT ? judge_speech(b) : 0;
@@ -279,7 +279,10 @@ static const Option rows[] = {
     {"no-stream", 0, NULL, OPT_FLAG, AT(whole),
      .help = "llm: ask for whole answers; there is then no time to first token"},
     {"clips", 'c', "DIR", OPT_STRING, AT(clips), .complete = "dir",
-     .help = "stt: .wav files, each with a .txt of what is said for the word error rate"},
+     .help = "stt: .wav files, each with a .txt of what is said for the word error rate "
+	     "(default: quiet noise, which has none)"},
+    {"clip-ms", 0, "MS[:SIGMA]", OPT_STRING, AT(clip_ms), .otherwise = "3000",
+     .help = "stt: length of the clips that are made up; with SIGMA a median"},
     {"language", 0, "CODE", OPT_STRING, AT(language),
      .help = "stt: language to name in requests; also chooses how words are compared (default: "
 	     "as in English)"},

@@ -11,7 +11,7 @@ typedef struct BenchOptions {
 	const char *rate, *gamma, *ramp, *replay, *speed;
 	bool poisson, constant;
 	int64_t requests, duration_us, warmup;
-	const char *prompt_tokens, *output_tokens, *prompts, *clips;
+	const char *prompt_tokens, *output_tokens, *prompts, *clips, *clip_ms;
 	bool repeat, whole;
 	const char *token_file, *token_env, *ca_file;
 	bool insecure, new_connections;

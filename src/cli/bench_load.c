@@ -114,7 +114,7 @@ static int lengths(const char *option, const char *text, Lengths *ret)
 	    ret->sigma <= 3)
 		return 0;
 	return cli_failf(EXIT_USAGE,
-			 "--%s takes a number of tokens, or a median and the sigma of a lognormal "
+			 "--%s takes a number, or a median and the sigma of a lognormal "
 			 "as in 200:0.5, not '%s'",
 			 option, text);
 }
@@ -143,13 +143,16 @@ int bench_load(Bench *b)
 	if (r == 0)
 		r = lengths("output-tokens", o->output_tokens, &s->output);
 	if (r == 0)
+		r = lengths("clip-ms", o->clip_ms, &s->clip_ms);
+	if (s->clip_ms.median <= MADE_CLIP_MS_MAX)
+		s->clip_ms.max = MADE_CLIP_MS_MAX;
+	if (r == 0)
 		r = number("share", o->share, 50, 100, &pct);
 	if (r)
 		return r;
 	if (o->requests > 0 && o->duration_us > 0)
 		return cli_failf(EXIT_USAGE, "--requests and --duration exclude each other");
 	b->share = pct / 100;
-	s->clip_ms = (Lengths){.median = 3000, .min = 1, .max = 3600000};
 	s->requests = requests_of(o, s);
 	s->warmup = o->warmup;
 	s->limit_us = o->limit_us;
@@ -278,10 +281,6 @@ static int open_client(Bench *b)
 static int open_contents(Bench *b)
 {
 	Err err = ERR_INIT;
-	if (b->kind == BENCH_STT && !b->o->clips)
-		return cli_failf(EXIT_USAGE, "--clips DIR is missing: a folder of .wav files, each "
-					     "with a .txt of what is said beside it for the word "
-					     "error rate");
 	if (b->kind != BENCH_STT && b->o->clips)
 		return cli_failf(EXIT_USAGE, "--clips belongs to 'dream bench stt'");
 	if (b->kind != BENCH_LLM && b->o->prompts)

@@ -297,7 +297,9 @@ static void speech(const Bench *b, Str *out)
 		return;
 	label("word errors", out);
 	if (!b->has_wer) {
-		str_add(out, "unknown: no answered clip has a .txt of what is said beside it\n");
+		str_add(out, b->o->clips ? "unknown: no answered clip has a .txt of what is said "
+					   "beside it\n"
+					 : "unknown: the clips were made up; give --clips DIR\n");
 		return;
 	}
 	if (!isfinite(b->wer.pct))

@@ -29,11 +29,12 @@ typedef enum AllocationAs {
 } AllocationAs;
 
 typedef struct AllocationSpec {
-	int as;		     /* AllocationAs */
-	char *clips;	     /* a folder of WAV files, each with what is said in a .txt beside it */
-	char *prompts;	     /* a file of prompts; NULL: made up by length */
-	char *language;	     /* of the clips: "en" */
-	char *answers;	     /* a file of prompts with fixed answers, for `llm_quality_pct` */
+	int as;		/* AllocationAs */
+	char *clips;	/* a folder of WAV files, each with what is said in a .txt beside it; NULL:
+			   made up by length, without word errors */
+	char *prompts;	/* a file of prompts; NULL: made up by length */
+	char *language; /* of the clips: "en" */
+	char *answers;	/* a file of prompts with fixed answers, for `llm_quality_pct` */
 	ConfStrings quality; /* or a program that prints the score */
 	bool alone;	     /* each stream is also measured alone: the slowdown by the others */
 	char *state; /* a folder that outlives the machine's start; NULL: the mode's default */

@@ -173,7 +173,7 @@ static const ConfField evaluator_fields[] = {
      .type = CONF_T_STRING,
      .offset = offsetof(EvaluatorSpec, allocation.clips),
      .help = "gpu_allocation: a folder of .wav files for speech-to-text; a .txt beside each says "
-	     "what is said in it"},
+	     "what is said in it; absent: quiet noise, made up by length, which gives no wer_pct"},
     {.name = "prompts",
      .type = CONF_T_STRING,
      .offset = offsetof(EvaluatorSpec, allocation.prompts),

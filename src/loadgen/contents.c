@@ -7,6 +7,7 @@
 
 #include "base/file.h"
 #include "base/json.h"
+#include "base/rng.h"
 #include "loadgen/wav.h"
 #include "loadgen/words.h"
 
@@ -17,7 +18,11 @@ enum {
 	CLIP_BYTES_MAX = 64 << 20,
 	CLIPS_BYTES_MAX = 512 << 20, /* all together: they are kept in memory */
 	TEXT_MAX = 1 << 20,
-	FRESH_WORDS = 8, /* put before a prompt that comes again */
+	FRESH_WORDS = 8,	 /* put before a prompt that comes again */
+	SOUND_SAMPLES = 1 << 15, /* about two seconds, which every made up clip repeats */
+	SOUND_RATE = 16000,
+	SOUND_LOUDEST = 512, /* of 32,767: -36 dB, a quiet room */
+	WAV_HEAD_BYTES = 44,
 };
 
 typedef struct Prompt {
@@ -43,6 +48,7 @@ struct Contents {
 	size_t n_prompts;
 	Clip *clips; /* owned, by name */
 	size_t n_clips;
+	unsigned char *sound; /* owned; of clips that are made up */
 	bool repeat;
 	uint64_t seed;
 	Given *given; /* owned */
@@ -318,6 +324,62 @@ const char *contents_clip_file(const Contents *c, size_t i, size_t *ret_len)
 	return c->clips[i].file;
 }
 
+/* --- Clips that are made up ------------------------------------------------------------------ */
+
+static int make_sound(Contents *c, Err *err)
+{
+	Rng rng = rng_derive(c->seed, "made up sound", 0);
+	c->sound = malloc(2 * (size_t)SOUND_SAMPLES);
+	if (!c->sound)
+		return err_oom(err);
+	for (size_t i = 0; i < SOUND_SAMPLES; i++) {
+		int sample = (int)rng_below(&rng, 2 * SOUND_LOUDEST + 1) - SOUND_LOUDEST;
+		c->sound[2 * i] = (unsigned char)((unsigned)sample & 0xff);
+		c->sound[2 * i + 1] = (unsigned char)((unsigned)sample >> 8 & 0xff);
+	}
+	return 0;
+}
+
+static void put_u32(unsigned char *at, size_t v)
+{
+	for (int i = 0; i < 4; i++)
+		at[i] = (unsigned char)(v >> 8 * i & 0xff);
+}
+
+static void add_wav_head(Str *out, size_t sound_bytes)
+{
+	unsigned char head[WAV_HEAD_BYTES] = "RIFF....WAVEfmt \x10\0\0\0\x01\0\x01";
+	memcpy(head + 36, "data", 4);
+	put_u32(head + 4, WAV_HEAD_BYTES - 8 + sound_bytes);
+	put_u32(head + 24, SOUND_RATE);
+	put_u32(head + 28, 2 * SOUND_RATE);
+	head[32] = 2; /* bytes a frame */
+	head[34] = 16;
+	put_u32(head + 40, sound_bytes);
+	str_addn(out, (const char *)head, sizeof(head));
+}
+
+size_t contents_next_made(const Contents *c)
+{
+	return c->given->clips++;
+}
+
+/* Each begins elsewhere in the sound, so that no two are alike; copies cost less than noise. */
+void contents_made_file(const Contents *c, size_t number, int64_t ms, Str *out)
+{
+	Rng rng = rng_derive(c->seed, "made up clip", number);
+	size_t at = rng_below(&rng, SOUND_SAMPLES);
+	int64_t kept = ms < 1 ? 1 : ms > MADE_CLIP_MS_MAX ? MADE_CLIP_MS_MAX : ms;
+	size_t left = (size_t)kept * (SOUND_RATE / 1000);
+	add_wav_head(out, 2 * left);
+	while (left > 0) {
+		size_t n = SOUND_SAMPLES - at < left ? SOUND_SAMPLES - at : left;
+		str_addn(out, (const char *)c->sound + 2 * at, 2 * n);
+		left -= n;
+		at = 0;
+	}
+}
+
 /* --- All of it ------------------------------------------------------------------------------- */
 
 int contents_new(const ContentsSpec *spec, Contents **ret, Err *err)
@@ -330,6 +392,8 @@ int contents_new(const ContentsSpec *spec, Contents **ret, Err *err)
 	int r = spec->prompts ? read_prompts(c, spec->prompts, err) : 0;
 	if (r == 0 && spec->clips)
 		r = read_clips(c, spec->clips, err);
+	if (r == 0 && !spec->clips)
+		r = make_sound(c, err);
 	if (r < 0)
 		return r;
 	*ret = TAKE_PTR(c);
@@ -346,6 +410,7 @@ Contents *contents_free(Contents *c)
 		clip_done(&c->clips[i]);
 	free(c->prompts);
 	free(c->clips);
+	free(c->sound);
 	free(c->given);
 	free(c);
 	return NULL;

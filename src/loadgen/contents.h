@@ -11,3 +11,8 @@ int64_t contents_prompt(const Contents *c, int64_t tokens, Str *out);
 int contents_clip(const Contents *c, const char *name, size_t *ret);
 /* The whole file. */
 const char *contents_clip_file(const Contents *c, size_t i, size_t *ret_len);
+
+/* Where there is no folder: the number of the next clip that is made up, and its file: a WAV of
+ * `ms` milliseconds, 16 kHz, mono. The same seed and number give the same sound. */
+size_t contents_next_made(const Contents *c);
+void contents_made_file(const Contents *c, size_t number, int64_t ms, Str *out);

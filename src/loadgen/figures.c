@@ -339,8 +339,7 @@ int stream_figures(const StreamResult *r, StreamFigures *ret, Err *err)
 	return 0;
 }
 
-int stream_figures_add_clips(StreamFigures *f, const StreamResult *r, const Contents *clips,
-			     Err *err)
+int stream_figures_add_clips(StreamFigures *f, const StreamResult *r, Err *err)
 {
 	_cleanup_(values_done) Values v = {0};
 	int64_t skip = f->unsteady;
@@ -350,10 +349,8 @@ int stream_figures_add_clips(StreamFigures *f, const StreamResult *r, const Cont
 		const Exchange *e = &r->exchanges[i];
 		if (!counts(e) || skip-- > 0)
 			continue;
-		int64_t clip_us =
-		    e->clip < contents_clips(clips) ? contents_clip_us(clips, e->clip) : 0;
-		if (answered(e) && e->sent_us > 0 && clip_us > 0)
-			v.x[v.n++] = (double)(e->end_us - e->sent_us) / (double)clip_us;
+		if (answered(e) && e->sent_us > 0 && e->clip_ms > 0)
+			v.x[v.n++] = (double)(e->end_us - e->sent_us) / (1e3 * e->clip_ms);
 	}
 	f->real_time = distribution_of(&v);
 	return 0;

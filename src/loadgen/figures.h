@@ -49,9 +49,8 @@ typedef struct StreamFigures {
 bool exchange_meets(const Stream *load, const Exchange *e);
 
 int stream_figures(const StreamResult *r, StreamFigures *ret, Err *err) _must_check_;
-/* Adds `real_time`, for which the lengths of the clips are needed. */
-int stream_figures_add_clips(StreamFigures *f, const StreamResult *r, const Contents *clips,
-			     Err *err) _must_check_;
+/* Adds `real_time`: of the clips' lengths. */
+int stream_figures_add_clips(StreamFigures *f, const StreamResult *r, Err *err) _must_check_;
 /* "insufficient (n=12, needs 64)"; `ret` holds at least 64 bytes. */
 void figure_insufficient(const Figure *f, char *ret);
 

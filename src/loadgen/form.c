@@ -291,30 +291,58 @@ static void add_number(Str *out, int64_t v)
 	str_addn(out, digits + at, sizeof(digits) - at);
 }
 
+static bool is_made_up(const Contents *c, const Size *size)
+{
+	return contents_clips(c) == 0 && !size->clip;
+}
+
+static int choose_clip(const Contents *c, const Size *size, Filled *ret)
+{
+	if (is_made_up(c, size)) {
+		ret->clip = contents_next_made(c);
+		ret->clip_ms = size->clip_ms;
+		return 0;
+	}
+	int r = contents_clip(c, size->clip, &ret->clip);
+	if (r == 0)
+		ret->clip_ms = (contents_clip_us(c, ret->clip) + 500) / 1000;
+	return r;
+}
+
+static void add_clip(const Contents *c, const Size *size, const Filled *filled, Str *body)
+{
+	size_t len;
+	if (is_made_up(c, size)) {
+		contents_made_file(c, filled->clip, filled->clip_ms, body);
+		return;
+	}
+	const char *file = contents_clip_file(c, filled->clip, &len);
+	str_addn(body, file, len);
+}
+
 int form_fill(const Form *f, const Contents *c, const Size *size, Str *body, Filled *ret)
 {
 	*ret = (Filled){.tokens = -1};
 	str_clear(body);
 	if (f->clip) {
-		int r = contents_clip(c, size->clip, &ret->clip);
+		int r = choose_clip(c, size, ret);
 		if (r < 0)
 			return r;
 	}
 	add(body, &f->head);
 	if (f->prompt)
 		ret->words = contents_prompt(c, size->prompt, body);
-	if (f->clip)
+	if (f->clip && is_made_up(c, size))
+		str_addf(body, "made-up-%zu.wav", ret->clip);
+	else if (f->clip)
 		add_file_name(body, contents_clip_name(c, ret->clip));
 	add(body, &f->middle);
 	if (f->tokens) {
 		ret->tokens = size->output;
 		add_number(body, size->output > 0 ? size->output : 1);
 	}
-	if (f->clip) {
-		size_t len;
-		const char *file = contents_clip_file(c, ret->clip, &len);
-		str_addn(body, file, len);
-	}
+	if (f->clip)
+		add_clip(c, size, ret, body);
 	add(body, &f->tail);
 	return body->failed ? -ENOMEM : 0;
 }

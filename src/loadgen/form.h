@@ -19,6 +19,7 @@ typedef struct Form {
 typedef struct Filled {
 	int64_t words, tokens; /* tokens: -1: not asked */
 	size_t clip;
+	int64_t clip_ms; /* 0: no sound */
 } Filled;
 
 int form_new(const TrafficStream *s, Form *ret, Err *err) _must_check_;

@@ -51,8 +51,12 @@ static int check_spec(const TrafficStream *s, Err *err)
 	if (s->protocol != PROTOCOL_HTTP && !s->contents)
 		return err_set(err, -EINVAL, "the stream %s has neither prompts nor clips",
 			       s->name);
-	if (protocol_is_stt(s->protocol) && contents_clips(s->contents) == 0)
-		return err_set(err, -EINVAL, "the stream %s needs a folder of clips", s->name);
+	if (protocol_is_stt(s->protocol) && contents_clips(s->contents) == 0 &&
+	    s->load->clip_ms.max > MADE_CLIP_MS_MAX)
+		return err_set(err, -EINVAL,
+			       "the stream %s has clips of more than %d s; such are not made up: "
+			       "give it a folder of clips, or a smaller clip_ms.max",
+			       s->name, MADE_CLIP_MS_MAX / 1000);
 	return 0;
 }
 
@@ -298,6 +302,7 @@ static int add_exchange(Lane *l, int64_t planned_us, const Filled *filled)
 	    .prompt_words = (int32_t)filled->words,
 	    .measured = l->sent >= l->spec.load->warmup && l->sent < lane_wanted(l),
 	    .clip = (uint32_t)filled->clip,
+	    .clip_ms = (uint32_t)filled->clip_ms,
 	};
 	return 0;
 }

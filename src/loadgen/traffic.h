@@ -28,12 +28,17 @@ bool protocol_from_name(const char *name, Protocol *ret);
 bool protocol_is_stt(Protocol p);
 
 /* What is sent: prompts (made up by length, unique, or from a file) or clips (WAV files, each with
- * a .txt of what is said beside it where there is one). */
+ * a .txt of what is said beside it where there is one; or quiet noise, made up by length: what is
+ * heard in it says nothing, so there are no word errors then). */
 typedef struct Contents Contents;
+
+enum {
+	MADE_CLIP_MS_MAX = 600000, /* of one that is made up: 19 MB, in memory while it is sent */
+};
 
 typedef struct ContentsSpec {
 	const char *prompts; /* a file: one a line, or JSON lines with "prompt"; NULL: made up */
-	const char *clips;   /* a folder of .wav files; STT needs it */
+	const char *clips;   /* a folder of .wav files; NULL: made up by length */
 	bool repeat; /* the same prompt may come twice (to measure a prefix cache on purpose) */
 	uint64_t seed;
 } ContentsSpec;
@@ -41,7 +46,7 @@ typedef struct ContentsSpec {
 int contents_new(const ContentsSpec *spec, Contents **ret, Err *err) _must_check_;
 Contents *contents_free(Contents *c); /* accepts NULL, returns NULL */
 DEFINE_CLEANUP(Contents *, contents_free)
-size_t contents_clips(const Contents *c);
+size_t contents_clips(const Contents *c); /* of the folder; 0: they are made up */
 const char *contents_clip_name(const Contents *c, size_t i);
 const char *contents_clip_text(const Contents *c,
 			       size_t i);	       /* what is said in it; NULL: not known */
@@ -82,10 +87,11 @@ typedef struct Exchange {
 	    tokens_out; /* tokens from `usage`, or what the server counts; -1: not said */
 	int32_t asked_tokens, prompt_words;
 	int16_t status;
-	uint8_t fault;	/* HttpFault */
-	uint8_t failed; /* ExchangeFailure */
-	bool measured;	/* not warm-up, not run-on */
-	uint32_t clip;
+	uint8_t fault;		  /* HttpFault */
+	uint8_t failed;		  /* ExchangeFailure */
+	bool measured;		  /* not warm-up, not run-on */
+	uint32_t clip;		  /* of the folder; or the number of the one that was made up */
+	uint32_t clip_ms;	  /* how long the sound was that was sent; 0: none */
 	uint32_t gaps_at, n_gaps; /* into TrafficResult.gaps_us: from chunk to chunk */
 	char *text;		  /* owned; NULL unless keep_text */
 } Exchange;

@@ -178,8 +178,8 @@ static int judge_stream(Worker *w, Party *p, const StreamResult *r, Err *err)
 	if (e < 0)
 		return e;
 	p->has_together = true;
-	if (p->role == ROLE_STT && w->clips)
-		e = stream_figures_add_clips(&p->together, r, w->clips, err);
+	if (p->role == ROLE_STT)
+		e = stream_figures_add_clips(&p->together, r, err);
 	if (e < 0)
 		return e;
 	check_answers(w, p, &p->together);

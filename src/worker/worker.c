@@ -122,12 +122,6 @@ static int open_contents(Worker *w, Err *err)
 	int r = contents_new(&spec, &w->prompts, err);
 	if (r < 0 || !load || !load->stt)
 		return r;
-	if (!clips)
-		return err_set(
-		    err, -EINVAL,
-		    "the workload %s sends speech, and the evaluator has no clips: give it "
-		    "`clips: FOLDER`",
-		    load->name);
 	spec = (ContentsSpec){.clips = clips, .seed = w->job.seed};
 	return contents_new(&spec, &w->clips, err);
 }

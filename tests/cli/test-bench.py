@@ -152,6 +152,10 @@ def speech_has_a_word_error_rate_by_named_rules():
     assert body["wer"]["pct"] == 12.5 and body["wer"]["errors"] == 1 and body["wer"]["words"] == 8, body["wer"]
     assert body["wer"]["clips"] == 2 and body["wer"]["normaliser"] == "whisper-english"
     assert body["figures"]["real_time"]["p50"]["value"] < 1
+    made_up = bench_json("stt", URL, "--clip-ms", "200", "-n", "12", "-w", "0")
+    assert made_up["figures"]["answered"] == 12 and made_up["wer"] is None, made_up
+    said = bench("stt", URL, "-n", "4")
+    assert said.code == 0 and "unknown: the clips were made up; give --clips DIR" in said.out, said
     done = bench("stt", URL, "--clips", clips, "-n", "4")
     assert "word errors  12.50 % (1 of 8 words in 2 clips)" in done.out, done
 
@@ -211,7 +215,8 @@ def mistakes_are_one_sentence_and_nothing_is_sent():
         (["llm", URL, "--extra", "[1]"], "--extra takes a JSON object"),
         (["llm", URL, "--prompt-tokens", "0"], "--prompt-tokens takes"),
         (["llm", URL, "--clips", "."], "belongs to 'dream bench stt'"),
-        (["stt", URL], "--clips DIR is missing"),
+        (["stt", URL, "--clip-ms", "0"], "--clip-ms takes"),
+        (["stt", URL, "--clip-ms", "700000"], "such are not made up"),
         (["stt", URL, "--clips", "nowhere"], "nowhere"),
         (["llm", URL, "-n", "5", "-d", "5"], "exclude each other"),
     ]

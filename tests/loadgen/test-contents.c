@@ -6,6 +6,7 @@
 
 #include "base/file.h"
 #include "loadgen/contents.h"
+#include "loadgen/wav.h"
 #include "test.h"
 
 typedef struct Folder {
@@ -173,4 +174,59 @@ TEST(a_folder_without_good_clips_is_refused)
 	CHECK(strstr(err.msg, "later.wav"));
 	folder_done(&f);
 	CHECK_ERR(contents_new(&(ContentsSpec){.clips = "/none"}, &c, &err), ENOENT);
+}
+
+TEST(without_a_folder_clips_are_made_up_by_length)
+{
+	static const int64_t lengths_ms[] = {1, 500, 3000, 30000};
+	Contents *c = NULL, *again = NULL, *other = NULL;
+	Err err = ERR_INIT;
+	Wav wav;
+	CHECK_OK(contents_new(&(ContentsSpec){.seed = 7}, &c, &err));
+	CHECK_OK(contents_new(&(ContentsSpec){.seed = 7}, &again, &err));
+	CHECK_OK(contents_new(&(ContentsSpec){.seed = 8}, &other, &err));
+	CHECK_INT(contents_clips(c), 0);
+	for (size_t i = 0; i < 4; i++) {
+		_cleanup_(str_done) Str a = STR_INIT, b = STR_INIT, d = STR_INIT, e = STR_INIT;
+		size_t number = contents_next_made(c);
+		CHECK_INT(number, i);
+		contents_made_file(c, number, lengths_ms[i], &a);
+		contents_made_file(again, number, lengths_ms[i], &b);
+		contents_made_file(c, number + 1, lengths_ms[i], &d);
+		contents_made_file(other, number, lengths_ms[i], &e);
+		CHECK_OK(wav_parse(a.s, a.len, &wav, &err));
+		CHECK_INT(wav.length_us, lengths_ms[i] * 1000);
+		CHECK_INT(wav.rate, 16000);
+		CHECK_INT(wav.channels, 1);
+		CHECK_INT(wav.pcm_len, 32 * lengths_ms[i]);
+		CHECK_INT(a.len, b.len);
+		CHECK(memcmp(a.s, b.s, a.len) == 0);
+		CHECK(memcmp(a.s, d.s, a.len) != 0);
+		CHECK(memcmp(a.s, e.s, a.len) != 0);
+	}
+	contents_free(c);
+	contents_free(again);
+	contents_free(other);
+}
+
+TEST(clips_that_are_made_up_are_quiet_but_not_silent_and_never_endless)
+{
+	Contents *c = NULL;
+	_cleanup_(str_done) Str out = STR_INIT;
+	Wav wav;
+	CHECK_OK(contents_new(&(ContentsSpec){.seed = 1}, &c, NULL));
+	contents_made_file(c, 0, 2000, &out);
+	CHECK_OK(wav_parse(out.s, out.len, &wav, NULL));
+	int loudest = 0;
+	for (size_t i = 0; i < wav.pcm_len; i += 2) {
+		int sample =
+		    (int16_t)((unsigned char)wav.pcm[i] | (unsigned char)wav.pcm[i + 1] << 8);
+		loudest = abs(sample) > loudest ? abs(sample) : loudest;
+	}
+	CHECK(loudest > 100);
+	CHECK(loudest < 1000);
+	str_clear(&out);
+	contents_made_file(c, 1, INT64_MAX, &out);
+	CHECK_INT(out.len, 44 + 32 * (size_t)MADE_CLIP_MS_MAX);
+	contents_free(c);
 }
