@@ -1,10 +1,13 @@
 /* dream eval: measures one candidate once. */
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/hash.h"
 #include "base/json.h"
+#include "cli/eval_view.h"
 #include "cli/internal.h"
 #include "gpu/lease.h"
 #include "gpu/leasename.h"
@@ -107,8 +110,20 @@ static int describe_trial(Session *s, json_t *params)
 		   : cli_oom();
 }
 
+/* One line that changes, for whoever waits at a terminal. */
+static void on_progress(void *userdata, const json_t *event)
+{
+	_cleanup_(str_done) Str text = STR_INIT;
+	(void)userdata;
+	eval_progress_text(event, &text);
+	if (text.s && !text.failed)
+		fprintf(stderr, "\r\033[K%s", text.s);
+}
+
 static int measure(Session *s)
 {
+	bool terminal = isatty(STDERR_FILENO);
+
 	Err err = ERR_INIT;
 	const Options *o = s->options;
 	EvalRequest rq = {
@@ -124,7 +139,11 @@ static int measure(Session *s)
 	    .lease = s->lease,
 	    .gpu_uuid = s->gpu,
 	};
-	if (eval_once(s->evaluator, &rq, &s->trial.m, &err) < 0)
+	int r = eval_once_told(s->evaluator, &rq, terminal ? on_progress : NULL, NULL, &s->trial.m,
+			       &err);
+	if (terminal)
+		fputs("\r\033[K", stderr);
+	if (r < 0)
 		return cli_fail(EXIT_FAILED, &err);
 	Fitness f = fitness_of(&s->x->goals, &s->trial.m);
 	s->trial.fitness = f.value;
@@ -144,15 +163,24 @@ static int keep(Session *s)
 	return store_add_trials(store, &one, 1, &err) < 0 ? cli_fail(EXIT_FAILED, &err) : 0;
 }
 
+static int print_json(const StoreTrial *t)
+{
+	bool failed = false;
+	json_t *v = store_trial_json(t);
+	js_set(v, "evaluation", evaluation_json(t), &failed);
+	if (v && !failed)
+		return cli_print_json(v);
+	json_decref(v);
+	return cli_oom();
+}
+
 static int print(const Session *s)
 {
 	_cleanup_(str_done) Str out = STR_INIT;
 	const StoreTrial *t = &s->trial;
 	char took[32];
-	if (s->options->json) {
-		json_t *v = store_trial_json(t);
-		return v ? cli_print_json(v) : cli_oom();
-	}
+	if (s->options->json)
+		return print_json(t);
 	time_human(t->m.duration_us, took);
 	str_add(&out, "parameters   ");
 	params_text(t->params, &out);
@@ -160,6 +188,7 @@ static int print(const Session *s)
 	str_addf(&out, "stage        %s, %s, workload %s, took %s\n", stage_name(t->stage),
 		 t->all_services ? "all services" : "tuned services only", t->workload, took);
 	outcome_text(t, &out);
+	services_text(&t->m, &out);
 	metrics_text(&t->m, &s->x->goals, &out);
 	if (t->seq > 0)
 		str_addf(&out, "\nkept as trial %" PRId64 "\n", t->seq);

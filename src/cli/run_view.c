@@ -88,6 +88,8 @@ void run_view_bar(const RunEvent *e, size_t width, Str *out)
 		 best);
 	if (*left)
 		str_addf(&b, "  %s left", left);
+	if (e->kind == RUN_TRIAL_PROGRESS)
+		str_addf(&b, "  (%s)", e->text);
 	if (b.s)
 		str_addn(out, b.s, width && b.len > width ? width : b.len);
 	str_done(&b);
@@ -304,6 +306,7 @@ static void print_event(RunView *v, const RunEvent *e)
 		say(v, 2, e->text);
 		break;
 	case RUN_TRIAL_BEGIN:
+	case RUN_TRIAL_PROGRESS:
 	case RUN_GENERATION_DONE:
 		break;
 	}
@@ -315,6 +318,7 @@ void run_view_event(void *view, const RunEvent *e)
 	hide_bar(v);
 	print_event(v, e);
 	fflush(stdout);
-	if (e->kind == RUN_TRIAL_DONE || e->kind == RUN_TRIAL_BEGIN)
+	if (e->kind == RUN_TRIAL_DONE || e->kind == RUN_TRIAL_BEGIN ||
+	    e->kind == RUN_TRIAL_PROGRESS)
 		show_bar(v, e);
 }

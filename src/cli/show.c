@@ -3,12 +3,14 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "cli/eval_view.h"
+#include "cli/interference.h"
 #include "cli/internal.h"
 #include "record/promotion.h"
 
 typedef struct Options {
-	const char *config, *database;
-	bool json;
+	const char *config, *database, *experiment;
+	bool interference, json;
 } Options;
 
 static void missing_row(Table *t, const Measurement *m, const char *name)
@@ -117,6 +119,7 @@ static int print_trial(const StoreTrial *t, const Plan *plan)
 		 t->all_services ? "all services" : "tuned services only",
 		 t->workload && *t->workload ? t->workload : "none", took);
 	outcome_text(t, &out);
+	services_text(&t->m, &out);
 	metrics_text(&t->m, x ? &x->goals : NULL, &out);
 	return cli_print(out.failed ? NULL : out.s);
 }
@@ -201,12 +204,15 @@ static int run(const void *options, int argc, char **argv)
 	_cleanup_(config_freep) Plan *plan = NULL;
 	_cleanup_(store_closep) Store *store = NULL;
 	bool found = false;
+	if (argc == 0 && !o->interference)
+		return cli_failf(EXIT_USAGE, "something is missing: it takes ID");
 	int r = cli_read(o->config, o->database, &plan, &store);
-	(void)argc;
 	if (r)
 		return r;
 	if (!store)
 		return cli_nothing_yet(EXIT_FAILED);
+	if (o->interference)
+		return interference_show(store, argc > 0 ? argv[0] : NULL, o->experiment, o->json);
 	r = show_trial(store, plan, argv[0], o->json, &found);
 	return found ? r : show_record(store, argv[0], o->json);
 }
@@ -216,19 +222,23 @@ static const Option rows[] = {
      .help = "the configuration that names the store"},
     {"database", 'd', "FILE", OPT_STRING, offsetof(Options, database), .complete = "file",
      .help = "the store itself, instead of the configuration's"},
+    {"interference", 'i', NULL, OPT_FLAG, offsetof(Options, interference),
+     .help = "how much services slow each other down: of the trial ID, or of all trials"},
+    {"experiment", 'e', "NAME", OPT_STRING, offsetof(Options, experiment), .complete = "experiment",
+     .help = "with --interference: only trials of this experiment"},
     {"json", 'j', NULL, OPT_FLAG, offsetof(Options, json), .help = "print JSON, with the evidence"},
     {0},
 };
 
 const Command cmd_show = {
     .name = "show",
-    .args = "ID",
+    .args = "[ID]",
     .summary = "show one trial, promotion or other record in full",
     .about = "ID is the number of a record or trial, a candidate's name (spica-gpu-1a2b3c4d) or a "
-	     "promotion's id.",
+	     "promotion's id. Only with --interference it may be left out: then the table is of "
+	     "all trials, with medians by service and by the value of each parameter.",
     .options = rows,
     .options_size = sizeof(Options),
-    .min_args = 1,
     .max_args = 1,
     .run = run,
 };

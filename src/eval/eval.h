@@ -12,6 +12,7 @@
 #include "base/diag.h"
 #include "base/err.h"
 #include "base/hash.h"
+#include "base/str.h"
 #include "conf/conf.h"
 #include "gpu/lease.h"
 #include "loadgen/workload.h"
@@ -115,6 +116,12 @@ DEFINE_CLEANUP(EvalRun *, eval_stop)
 
 /* The same, waiting: for `dream eval` and tests. */
 int eval_once(Evaluator *e, const EvalRequest *rq, Measurement *ret, Err *err) _must_check_;
+int eval_once_told(Evaluator *e, const EvalRequest *rq, EvalProgress *progress, void *userdata,
+		   Measurement *ret, Err *err) _must_check_;
+
+/* "42 %, all services together": a progress line for people, fit for one line of a terminal;
+ * appends nothing when it says neither how far nor what. */
+void eval_progress_text(const json_t *event, Str *out);
 
 /* The seeds' results: seven keys, 999.0 for "no number". Pure; used for python evaluators and
  * fuzzed. `status` other than "pass"/"ok" becomes a typed outcome; a latency of 999.0 is a missing

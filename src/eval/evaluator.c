@@ -1,8 +1,10 @@
 /* Which kinds of evaluators there are, how one is configured, and what all of them share. */
 #include <ctype.h>
+#include <math.h>
 #include <string.h>
 
 #include "base/file.h"
+#include "base/json.h"
 #include "base/proc.h"
 #include "eval/internal.h"
 
@@ -353,6 +355,8 @@ typedef struct Once {
 	Measurement m;
 	Err err;
 	bool failed;
+	EvalProgress *progress; /* may be NULL */
+	void *userdata;
 } Once;
 
 static void on_once(void *userdata, Measurement *m, const Err *err)
@@ -366,15 +370,22 @@ static void on_once(void *userdata, Measurement *m, const Err *err)
 	(void)sd_event_exit(o->loop, 0);
 }
 
-int eval_once(Evaluator *e, const EvalRequest *rq, Measurement *ret, Err *err)
+static void on_once_progress(void *userdata, const json_t *event)
 {
-	Once o = {.m = MEASUREMENT_INIT};
+	Once *o = userdata;
+	o->progress(o->userdata, event);
+}
+
+int eval_once_told(Evaluator *e, const EvalRequest *rq, EvalProgress *progress, void *userdata,
+		   Measurement *ret, Err *err)
+{
+	Once o = {.m = MEASUREMENT_INIT, .progress = progress, .userdata = userdata};
 	EvalRun *run = NULL;
 
 	int r = sd_event_new(&o.loop);
 	if (r < 0)
 		return err_set(err, r, "cannot make an event loop: %s", strerror(-r));
-	r = eval_start(e, rq, o.loop, on_once, NULL, &o, &run, err);
+	r = eval_start(e, rq, o.loop, on_once, progress ? on_once_progress : NULL, &o, &run, err);
 	if (r >= 0) {
 		r = sd_event_loop(o.loop);
 		if (r < 0)
@@ -390,4 +401,21 @@ int eval_once(Evaluator *e, const EvalRequest *rq, Measurement *ret, Err *err)
 	}
 	*ret = o.m;
 	return 0;
+}
+
+int eval_once(Evaluator *e, const EvalRequest *rq, Measurement *ret, Err *err)
+{
+	return eval_once_told(e, rq, NULL, NULL, ret, err);
+}
+
+void eval_progress_text(const json_t *event, Str *out)
+{
+	enum {
+		NOTE_MAX = 60
+	};
+	double share = js_num(event, "share", (double)NAN);
+	const char *note = js_str(event, "note", "");
+	if (share >= 0 && share <= 1)
+		str_addf(out, "%.0f %%%s", 100 * share, *note ? ", " : "");
+	str_add_safe(out, note, strlen(note), NOTE_MAX);
 }

@@ -204,6 +204,7 @@ struct Turn {
 	EvalRun *eval;
 	sd_event_source *next, *wait;
 	bool waiting;
+	char progress[96]; /* what was last said of the trial's way */
 };
 
 int turn_new(Runner *r, const Experiment *x, Turn **ret, Err *err) _must_check_;

@@ -14,19 +14,13 @@
 static const char *event_name(RunEventKind kind)
 {
 	static const char *const names[] = {
-	    [RUN_EPOCH_BEGIN] = "epoch.begin",
-	    [RUN_PREDICTED] = "predicted",
-	    [RUN_TRIAL_BEGIN] = "trial.begin",
-	    [RUN_TRIAL_DONE] = "trial.done",
-	    [RUN_GENERATION_DONE] = "generation",
-	    [RUN_SEARCH_DONE] = "search.done",
-	    [RUN_CONFIRM_BEGIN] = "confirm.begin",
-	    [RUN_CONFIRM_DONE] = "confirm.done",
-	    [RUN_WINNER] = "winner",
-	    [RUN_NO_WINNER] = "no_winner",
-	    [RUN_PROMOTION] = "promotion",
-	    [RUN_EPOCH_END] = "epoch.end",
-	    [RUN_MESSAGE] = "message",
+	    [RUN_EPOCH_BEGIN] = "epoch.begin",	 [RUN_PREDICTED] = "predicted",
+	    [RUN_TRIAL_BEGIN] = "trial.begin",	 [RUN_TRIAL_PROGRESS] = "trial.progress",
+	    [RUN_TRIAL_DONE] = "trial.done",	 [RUN_GENERATION_DONE] = "generation",
+	    [RUN_SEARCH_DONE] = "search.done",	 [RUN_CONFIRM_BEGIN] = "confirm.begin",
+	    [RUN_CONFIRM_DONE] = "confirm.done", [RUN_WINNER] = "winner",
+	    [RUN_NO_WINNER] = "no_winner",	 [RUN_PROMOTION] = "promotion",
+	    [RUN_EPOCH_END] = "epoch.end",	 [RUN_MESSAGE] = "message",
 	};
 	return names[kind];
 }
@@ -65,7 +59,8 @@ static void log_run_event(Log *log, const RunEvent *e)
 
 void runner_say(Runner *r, const RunEvent *e)
 {
-	log_run_event(r->log, e);
+	if (e->kind != RUN_TRIAL_PROGRESS)
+		log_run_event(r->log, e);
 	if (r->options->observer)
 		r->options->observer(r->options->userdata, e);
 }

@@ -16,6 +16,7 @@ typedef enum RunEventKind {
 	RUN_EPOCH_BEGIN, /* an experiment's turn begins */
 	RUN_PREDICTED,	 /* how many candidates the memory model refused */
 	RUN_TRIAL_BEGIN,
+	RUN_TRIAL_PROGRESS, /* what the evaluator says of its way; often, and not logged */
 	RUN_TRIAL_DONE,
 	RUN_GENERATION_DONE,
 	RUN_SEARCH_DONE,

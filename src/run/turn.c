@@ -228,6 +228,18 @@ static void on_measured(void *userdata, Measurement *m, const Err *failed)
 		runner_wake(t->r, t);
 }
 
+/* An evaluator may say the same a thousand times. */
+static void on_progress(void *userdata, const json_t *event)
+{
+	Turn *t = userdata;
+	_cleanup_(str_done) Str text = STR_INIT;
+	eval_progress_text(event, &text);
+	if (text.failed || !text.s || strcmp(text.s, t->progress) == 0)
+		return;
+	(void)snprintf(t->progress, sizeof(t->progress), "%s", text.s);
+	turn_say(t, RUN_TRIAL_PROGRESS, NULL, NULL, "%s", text.s);
+}
+
 /* 1: we have the GPU; 0: we wait for it. */
 static int take_gpu(Turn *t, Err *err)
 {
@@ -270,8 +282,10 @@ int turn_measure(Turn *t, Err *err)
 	    .lease = t->lease,
 	    .gpu_uuid = t->gpu,
 	};
+	*t->progress = '\0';
 	turn_say(t, RUN_TRIAL_BEGIN, NULL, NULL, "%s", j->spica_id);
-	return eval_start(t->evaluator, &rq, t->r->loop, on_measured, NULL, t, &t->eval, err);
+	return eval_start(t->evaluator, &rq, t->r->loop, on_measured, on_progress, t, &t->eval,
+			  err);
 }
 
 /* --- Epochs ---------------------------------------------------------------------------------- */
