@@ -10,7 +10,8 @@
 #include "report/report.h"
 #include "search/search.h"
 
-extern const Command cmd_completion, cmd_man, cmd_worker; /* for the shell and the build, not listed */
+/* For the shell, the build and units; not listed. */
+extern const Command cmd_completion, cmd_man, cmd_worker, cmd_trial_exec;
 
 /* The verb whose name stands in front of messages. */
 void cli_set_verb(const char *name);

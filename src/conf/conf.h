@@ -142,9 +142,10 @@ int conf_defaults(const ConfTable *table, void *target) _must_check_;
 void conf_done(const ConfTable *table,
 	       void *target); /* frees what the fields own, zeroes the struct */
 
-/* The struct as JSON that the same table reads back (JSON is YAML), for handing it to another process
- * of ours. What is as by default is left out, so that a table that allows a key only beside another
- * one takes it. NULL when out of memory, or for a CONF_T_CUSTOM, which knows no way back. */
+/* The struct as JSON that the same table reads back (JSON is YAML), for handing it to another
+ * process of ours. What is as by default is left out, so that a table that allows a key only beside
+ * another one takes it. NULL when out of memory, or for a CONF_T_CUSTOM, which knows no way back.
+ */
 json_t *conf_dump(const ConfTable *table, const void *target);
 
 /* A JSON Schema (draft 2020-12) object for the struct; NULL when out of memory. */

@@ -184,8 +184,8 @@ static int finish_trace(Stream *s, const ConfNode *at, const char *dir, DiagLeve
 	else if (missing == DIAG_WARNING && r == -ENOENT)
 		conf_warn(place(at, "trace"), d, NULL, "%s", why.msg);
 	else
-		conf_fault(place(at, "trace"), d, "a CSV file with a column at_s or TIMESTAMP", "%s",
-			   why.msg);
+		conf_fault(place(at, "trace"), d, "a CSV file with a column at_s or TIMESTAMP",
+			   "%s", why.msg);
 	return 0;
 }
 
