@@ -165,7 +165,6 @@ static void deliver(Vllm *v, const Outgoing *o)
 {
 	Call *c = o->call;
 	int64_t now = clock_mono_us(v->program.clock);
-	c->under_way--;
 	if (c->rq) {
 		if (c->first_us == 0)
 			metrics_first(v, c, now);
@@ -184,6 +183,7 @@ static void deliver(Vllm *v, const Outgoing *o)
 	/* Broken off by us: the engine need not go on. */
 	if (!c->rq && c->in_engine && llm_abort(&v->llm, c))
 		c->in_engine = false;
+	c->under_way--; /* until now it stays, even when its client is found gone */
 	call_free(c);
 }
 

@@ -304,12 +304,14 @@ void vllm_closed(void *ctx, Incoming *rq)
 	c->rq = NULL;
 	v->metrics.aborted++;
 	bool outside = !v->delivering && !v->dead;
+	c->under_way++; /* it stays while what is due is delivered */
 	if (outside)
 		(void)wall_catch_up(&v->program.wall);
 	if (c->in_engine && llm_abort(&v->llm, c))
 		c->in_engine = false;
 	if (outside)
 		(void)wall_go_on(&v->program.wall);
+	c->under_way--;
 	call_free(c);
 }
 
