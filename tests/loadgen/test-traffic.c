@@ -22,10 +22,9 @@ typedef struct Worker {
 	} queue[WAITING_MAX];
 	size_t first, n;
 	sd_event_source *timer;
-	int64_t served, in_work, most_in_work;
+	int64_t served, seen, in_work, most_in_work;
 	int64_t hang_after; /* answers nothing after so many */
 	int64_t die_after;  /* drops everything and listens no more */
-	int64_t seen;
 	Str prompts; /* one a line */
 } Worker;
 
