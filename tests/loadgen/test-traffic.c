@@ -25,7 +25,7 @@ typedef struct Worker {
 	int64_t served, seen, in_work, most_in_work;
 	int64_t hang_after; /* answers nothing after so many */
 	int64_t die_after;  /* drops everything and listens no more */
-	Str prompts; /* one a line */
+	Str prompts;	    /* one a line */
 } Worker;
 
 static const char whole[] = "{\"choices\":[{\"text\":\"x\",\"finish_reason\":\"stop\"}],"
