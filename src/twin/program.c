@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/json.h"
+#include "twin/card.h"
 
 enum {
 	SPEED_MAX = 1000,
@@ -117,22 +118,10 @@ static int open_box(Program *p)
 	return r < 0 ? complain(err.msg) : 0;
 }
 
-/* Programs of one user and box meet on one card when none is named. */
-static char *usual_gpu(const Program *p)
-{
-	const char *dir = getenv("XDG_RUNTIME_DIR");
-	return str_fmt("%s/dream-twin-%u-%s.gpu", dir && *dir ? dir : "/tmp", (unsigned)getuid(),
-		       p->box->name);
-}
-
 static int open_gpu(Program *p, const char *name)
 {
-	const GpuSpec *g = &p->box->gpu;
-	_cleanup_free_ char *usual = p->o.gpu ? NULL : usual_gpu(p);
-	const char *path = p->o.gpu ? p->o.gpu : usual;
-	int r = path ? shared_open(path, true, &p->gpu) : -ENOMEM;
-	if (r == 0)
-		r = shared_describe(p->gpu, g->uuid, g->model, g->total_bytes, g->switch_cost);
+	_cleanup_free_ char *path = NULL;
+	int r = card_open(p->box, p->o.gpu, &p->gpu, &path);
 	if (r < 0) {
 		fprintf(stderr, "dream twin: cannot use the simulated card %s: %s\n",
 			path ? path : "", r == -EEXIST ? "it is another box's" : strerror(-r));

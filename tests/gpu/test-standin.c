@@ -381,6 +381,36 @@ TEST(a_lost_card_is_lost_to_every_reading)
 	stop(&t);
 }
 
+TEST(who_looks_first_makes_the_card_of_the_box)
+{
+	char dir[] = "/tmp/test-twin-box-XXXXXX", path[64], uuid[96] = "";
+	NvmlMemoryV1 memory = {0};
+	CHECK(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/card", dir);
+	setenv("TWIN_GPU", path, 1);
+	setenv("TWIN_BOX", "/nowhere.yaml", 1);
+	CHECK_INT(F(nvmlInit_v2)(), NVML_DRIVER_NOT_LOADED);
+	setenv("TWIN_BOX", BOXES "/rtx3060.yaml", 1);
+	NvmlDevice d = start();
+	OK(F(nvmlDeviceGetUUID)(d, uuid, sizeof(uuid)));
+	CHECK_STR(uuid, "GPU-3060f0e1-5c1a-4d2e-9b7a-12622168064a");
+	OK(F(nvmlDeviceGetMemoryInfo)(d, &memory));
+	CHECK_INT(memory.total, 12622168064);
+	CHECK_INT(memory.used, 0);
+	OK(F(nvmlShutdown)());
+	CHECK_INT(access(path, F_OK), 0);
+	CHECK_INT(unlink(path), 0);
+
+	unsetenv("TWIN_GPU"); /* where the programs meet when none is named */
+	setenv("XDG_RUNTIME_DIR", dir, 1);
+	(void)start();
+	OK(F(nvmlShutdown)());
+	snprintf(path, sizeof(path), "%s/dream-twin-%u-rtx3060.gpu", dir, (unsigned)getuid());
+	CHECK_INT(unlink(path), 0);
+	CHECK_INT(rmdir(dir), 0);
+	unsetenv("TWIN_BOX");
+}
+
 TEST(a_file_that_is_no_gpu_is_none)
 {
 	char path[] = "/tmp/test-twin-none-XXXXXX";

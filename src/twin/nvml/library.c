@@ -4,6 +4,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "twin/card.h"
 #include "twin/nvml/internal.h"
 
 Library library;
@@ -26,11 +27,30 @@ static void open_devices(const char *paths)
 	}
 }
 
+/* As the programs do it: whoever looks first makes the card of the box that TWIN_BOX names. */
+static void make_device(const char *path)
+{
+	const char *file = getenv("TWIN_BOX");
+	_cleanup_(box_freep) Box *box = NULL;
+	_cleanup_(diags_done) Diags d = DIAGS_INIT;
+	_cleanup_free_ char *where = NULL;
+	Device *dev = &library.devices[0];
+	if (!file || !*file || strchr(path, ':') || box_load(file, &box, &d, NULL) < 0)
+		return;
+	*dev = (Device){0};
+	if (card_open(box, *path ? path : NULL, &dev->gpu, &where) < 0)
+		return;
+	library.n_devices = 1;
+	device_measure(dev);
+}
+
 NvmlReturn nvmlInit_v2(void)
 {
 	const char *paths = getenv("TWIN_GPU");
 	if (library.users == 0) {
 		open_devices(paths ? paths : "");
+		if (library.n_devices == 0)
+			make_device(paths ? paths : "");
 		if (library.n_devices == 0)
 			return NVML_DRIVER_NOT_LOADED;
 	}
@@ -77,7 +97,7 @@ const char *nvmlErrorString(NvmlReturn r)
 	case NVML_INSUFFICIENT_SIZE:
 		return "too little room for the answer";
 	case NVML_DRIVER_NOT_LOADED:
-		return "no simulated GPU: TWIN_GPU names no file of one";
+		return "no simulated GPU: TWIN_GPU names no file of one, and TWIN_BOX no box";
 	case NVML_TIMEOUT:
 		return "nothing happened in time";
 	case NVML_GPU_IS_LOST:
