@@ -297,6 +297,27 @@ bool server_load_request(const ServerKind *k, const ServerCommand *c, const json
 	return k->load_request && k->load_request(c, settings, ret_path, ret_body);
 }
 
+json_t *server_ask(const ServerKind *k, const json_t *settings)
+{
+	bool failed = false;
+	json_t *options = json_object(), *o = json_object();
+	for (const SettingPlace *s = k->settings; s && s->name; s++) {
+		const json_t *v = json_object_get(settings, s->name);
+		if (s->by_request && v && strcmp(s->name, "model") != 0)
+			js_set(options, s->name, js_deep_copy(v), &failed);
+	}
+	if (json_object_size(options) > 0) {
+		js_set(o, "keep_alive", json_integer(-1), &failed);
+		js_set(o, "options", json_incref(options), &failed);
+	}
+	failed |= !options;
+	json_decref(options);
+	if (!failed)
+		return o;
+	json_decref(o);
+	return NULL;
+}
+
 const char *server_account_path(const ServerKind *k)
 {
 	return k->account_path;

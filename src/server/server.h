@@ -63,6 +63,9 @@ HealthVerdict server_health(const ServerKind *k, int status, const char *body, s
  * none. The strings are owned by the caller. */
 bool server_load_request(const ServerKind *k, const ServerCommand *c, const json_t *settings,
 			 char **ret_path, char **ret_body);
+/* What every request must carry of the settings, so that the server does not load the model anew
+ * (Ollama's options). New object, empty for most kinds; NULL: out of memory. */
+json_t *server_ask(const ServerKind *k, const json_t *settings);
 /* What a look at the server's own account of its memory says (Ollama /api/ps: size_vram below
  * size). NULL: there is no such page. */
 const char *server_account_path(const ServerKind *k);

@@ -242,7 +242,7 @@ static const GpuProcess *still_there(const Worker *w, const GpuState *s, const P
 {
 	for (size_t i = 0; i < s->n_processes; i++)
 		for (size_t k = 0; k < w->n_parties; k++)
-			for (size_t p = 0; p < w->parties[k].n_pids; p++)
+			for (size_t p = 0; w->parties[k].instance && p < w->parties[k].n_pids; p++)
 				if (s->processes[i].pid == w->parties[k].pids[p]) {
 					*ret = &w->parties[k];
 					return &s->processes[i];

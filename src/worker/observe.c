@@ -1,0 +1,79 @@
+/* Production as it runs: nothing is started, nothing is stopped, and what is learned holds for what
+ * runs. Whose processes they are follows from who listens where the service is asked. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "service/port.h"
+#include "worker/internal.h"
+
+static pid_t listener_of(const Party *p)
+{
+	HttpTarget target = {0};
+	pid_t pid = 0;
+	if (httptarget_parse(p->url, &target, NULL) >= 0 && target.port &&
+	    !port_is_taken(target.port, &pid))
+		pid = 0;
+	httptarget_done(&target);
+	return pid;
+}
+
+static bool is_service(const char *cgroup)
+{
+	size_t n = strlen(cgroup);
+	return n > 8 && strcmp(cgroup + n - 8, ".service") == 0;
+}
+
+/* The whole unit where there is one: a server's workers need not descend from who listens. */
+static int find_owner(Party *p, Err *err)
+{
+	pid_t pid = listener_of(p);
+	_cleanup_free_ char *cgroup = NULL;
+	if (pid <= 0)
+		return 0; /* on another host, or not ours to see: its processes are not known */
+	if (process_cgroup(pid, &cgroup) < 0)
+		return err_oom(err);
+	p->owner = (Owner){.name = p->spec->name, .leader = pid};
+	if (is_service(cgroup))
+		p->owner.cgroup = TAKE_PTR(cgroup);
+	return 0;
+}
+
+static int open_client(Worker *w, Party *p, Err *err)
+{
+	HttpTarget target = {0};
+	int r = httptarget_parse(p->url, &target, err);
+	HttpClientSpec spec = {.target = &target, .token = p->token};
+	if (r >= 0)
+		r = httpclient_new(w->http, &spec, &p->client, err);
+	httptarget_done(&target);
+	return r;
+}
+
+static int observe(Worker *w, Party *p, Err *err)
+{
+	int r = open_client(w, p, err);
+	if (r >= 0)
+		r = find_owner(p, err);
+	if (r < 0 || p->owner.leader <= 0)
+		return r;
+	if (w->sampler) {
+		p->sampled = sampler_add(w->sampler, &p->owner);
+		if (p->sampled >= 0)
+			sampler_ready(w->sampler, p->sampled);
+	}
+	return party_note(p) < 0 ? err_oom(err) : 0;
+}
+
+int parties_observe(Worker *w, Err *err)
+{
+	for (size_t i = 0; i < w->n_parties && !w->over; i++) {
+		Party *p = &w->parties[i];
+		int r = observe(w, p, err);
+		if (r < 0)
+			return r;
+		p->was_ready = true;
+		p->wants_gpu = w->job.lease_fd >= 0 && !p->spec->cpu && p->owner.leader > 0;
+		party_prove(w, p);
+	}
+	return 0;
+}
