@@ -4,7 +4,7 @@
  *
  * The format of whisper.cpp's ggml files, multilingual. Memory and speed are those of the shape;
  * what it hears is noise, and it never stops by itself: an answer has (text context) / 2 - 4
- * tokens. By default 7 MB and answers of 28 tokens. The shapes of the published sizes, with
+ * tokens. By default 8 MB and answers of 8 tokens. The shapes of the published sizes, with
  * --text-context 448: tiny 384/6/4 (state/heads/layers), base 512/8/6, small 768/12/12. */
 #include <getopt.h>
 #include <inttypes.h>
@@ -183,7 +183,7 @@ int main(int argc, char **argv)
 	static const struct option options[] = {
 	    {"state", 1, NULL, 's'},	    {"heads", 1, NULL, 'h'}, {"layers", 1, NULL, 'l'},
 	    {"text-context", 1, NULL, 'c'}, {"seed", 1, NULL, 'r'},  {0}};
-	Shape s = {.state = 64, .heads = 1, .layers = 1, .text_context = 64};
+	Shape s = {.state = 64, .heads = 1, .layers = 1, .text_context = 24};
 	uint64_t seed = 1, *const into[] = {&s.state, &s.heads, &s.layers, &s.text_context, &seed};
 	int which, got;
 	while ((got = getopt_long(argc, argv, "", options, &which)) != -1) {
