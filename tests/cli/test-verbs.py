@@ -202,7 +202,14 @@ def the_schema_is_json_and_names_the_fields():
 def eval_measures_once_and_keeps_nothing_unless_asked():
     before = len(HOME.json("trials", "-c", CONFIG)["trials"])
     body = HOME.json("eval", "-c", CONFIG, "vllm_memory_util=0.6", "whisper_model_size=base", "--seed", "3")
-    keys(body, *TRIAL)
+    keys(body, *TRIAL, "evaluation")
+    # the same in the words of the first version
+    metrics = {name: m["value"] for name, m in body["measurement"]["metrics"].items()}
+    assert body["evaluation"] == {
+        "test_id": "gpu-" + body["config_hash"][:8], "status": "pass", **body["params"],
+        **{name: metrics[name] for name in ["stt_latency_ms", "llm_latency_ms", "oom_events", "concurrent_capacity"]},
+        "gpu_utilization_pct": metrics["gpu_memory_pct"], "fitness": body["fitness"],
+        "free_memory_mb": (12622168064 - body["measurement"]["evidence"]["memory"]["peak_bytes"]) // 1048576}
     assert body["measurement"]["status"] == "ok" and body["seq"] == 0 and body["purpose"] == "eval"
     again = HOME.json("eval", "-c", CONFIG, "vllm_memory_util=0.6", "whisper_model_size=base", "--seed", "3")
     assert again["measurement"]["metrics"] == body["measurement"]["metrics"], "the same seed, the same result"
