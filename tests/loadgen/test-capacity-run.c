@@ -1,14 +1,18 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "http/server.h"
 #include "loadgen/capacity_run.h"
 #include "test.h"
 
 enum {
 	SERVICE_US = 10000,
+	BUSY_US = 2000,
 	SLOTS = 2,
 	WAITING_MAX = 64,
+	LATE_US = 2000, /* a timer that comes later is the machine's doing */
+	TRIES = 4,
 };
 
 /* A server that works on two requests at a time, 10 ms each, and lets the others wait in line. */
@@ -19,6 +23,8 @@ typedef struct Desk {
 	size_t waiting;
 	Incoming *at_work[SLOTS];
 	sd_event_source *timers[SLOTS];
+	int served, late;
+	int keeps_us_busy; /* so many requests cost the whole process its time */
 } Desk;
 
 static void work(Desk *d);
@@ -26,7 +32,8 @@ static void work(Desk *d);
 static int on_ready(sd_event_source *s, uint64_t at_us, void *ctx)
 {
 	Desk *d = ctx;
-	(void)at_us;
+	d->served++;
+	d->late += clock_mono_us(&clock_system) - (int64_t)at_us > LATE_US;
 	for (int i = 0; i < SLOTS; i++) {
 		if (d->timers[i] != s)
 			continue;
@@ -56,6 +63,14 @@ static void on_request(void *ctx, Incoming *rq)
 {
 	Desk *d = ctx;
 	CHECK(d->waiting < WAITING_MAX);
+	if (d->keeps_us_busy > 0) {
+		int64_t until = clock_mono_us(&clock_system) + BUSY_US;
+		while (clock_mono_us(&clock_system) < until)
+			;
+		d->keeps_us_busy--;
+		(void)incoming_answer(rq, 200, "text/plain", "ok", 2);
+		return;
+	}
 	d->line[d->waiting++] = rq;
 	work(d);
 }
@@ -78,6 +93,7 @@ typedef struct Found {
 	sd_event *loop;
 	CapacityResult result;
 	int error, times;
+	bool disturbed; /* the desk itself kept more than one in fifty waiting too long */
 } Found;
 
 static void on_found(void *ctx, const CapacityResult *r, const Err *err)
@@ -89,9 +105,9 @@ static void on_found(void *ctx, const CapacityResult *r, const Err *err)
 	CHECK_OK(sd_event_exit(f->loop, 0));
 }
 
-static void search(int64_t limit_us, int64_t max, double share, Found *f)
+static void search_disturbed(int64_t limit_us, int64_t max, double share, int busy, Found *f)
 {
-	Desk d = {0};
+	Desk d = {.keeps_us_busy = busy};
 	HttpLoop *http = NULL;
 	HttpClient *client = NULL;
 	HttpTarget target = {0};
@@ -113,6 +129,7 @@ static void search(int64_t limit_us, int64_t max, double share, Found *f)
 	CHECK_OK(capacity_run_start(d.loop, &spec, on_found, f, &run, NULL));
 	CHECK_OK(sd_event_loop(d.loop));
 	CHECK_INT(f->times, 1);
+	f->disturbed = d.late * 50 > d.served;
 	capacity_run_stop(run);
 	httpclient_free(client);
 	httploop_free(http);
@@ -123,12 +140,23 @@ static void search(int64_t limit_us, int64_t max, double share, Found *f)
 	sd_event_unref(d.loop);
 }
 
+static void search(int64_t limit_us, int64_t max, double share, Found *f)
+{
+	search_disturbed(limit_us, max, share, 0, f);
+}
+
 /* With n users each waits n / 2 times 10 ms: 20 ms with four, 20 or 30 ms by turns with five. */
 TEST(the_most_users_that_meet_the_limit_are_found)
 {
 	Found f;
-	search(27500, 8, 0.9, &f);
-	CHECK_INT(f.error, 0);
+	for (int i = 0; i < TRIES; i++) {
+		search(27500, 8, 0.9, &f);
+		CHECK_INT(f.error, 0);
+		if (f.result.capacity == 4 || !f.disturbed)
+			break;
+	}
+	if (f.result.capacity != 4 && f.disturbed)
+		SKIP("this machine is too busy: timers of 10 ms come late");
 	if (f.result.capacity != 4)
 		test_fail(__FILE__, __LINE__, "%lld: %s", (long long)f.result.capacity,
 			  f.result.words);
@@ -153,6 +181,23 @@ TEST(the_highest_level_that_is_tried_is_only_a_lower_end)
 	search(1000000, 2, 0.9, &f);
 	CHECK_INT(f.result.capacity, 2);
 	CHECK(strstr(f.result.words, "may be higher"));
+}
+
+TEST(a_level_at_which_the_generator_was_disturbed_is_tried_again)
+{
+	Found f;
+	search_disturbed(1000000, 2, 0.9, 100, &f);
+	CHECK(!f.result.limited_by_client);
+	CHECK_INT(f.result.capacity, 2);
+	CHECK_INT((long)f.result.levels, 2);
+}
+
+TEST(a_generator_that_is_always_disturbed_tells_no_capacity)
+{
+	Found f;
+	search_disturbed(1000000, 2, 0.9, 100000, &f);
+	CHECK(f.result.limited_by_client);
+	CHECK(strstr(f.result.words, "the load generator was the bottleneck"));
 }
 
 TEST(without_a_limit_there_is_no_capacity_to_search)
