@@ -1,6 +1,7 @@
 /* The sequence of a trial, from the request to the result. */
 #include "worker/worker.h"
 
+#include <dirent.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
@@ -202,6 +203,18 @@ static int write_result(Worker *w)
 	return line.failed ? -ENOMEM : write_all(w->out, line.s, line.len);
 }
 
+/* Nothing in it is a folder: the output of a service, which is in the evidence. */
+static void remove_with_files(const char *path)
+{
+	DIR *d = opendir(path);
+	if (!d)
+		return;
+	for (struct dirent *e = readdir(d); e; e = readdir(d))
+		(void)unlinkat(dirfd(d), e->d_name, 0);
+	(void)closedir(d);
+	(void)rmdir(path);
+}
+
 static void remove_folder(const char *dir)
 {
 	if (!dir)
@@ -209,9 +222,9 @@ static void remove_folder(const char *dir)
 	for (size_t i = 0; i < PARTIES_MAX; i++) {
 		char path[PATH_MAX];
 		(void)snprintf(path, sizeof(path), "%s/service-%zu", dir, i);
-		(void)rmdir(path);
+		remove_with_files(path);
 	}
-	(void)rmdir(dir);
+	remove_with_files(dir);
 }
 
 static void worker_done(Worker *w)

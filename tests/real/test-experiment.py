@@ -15,7 +15,7 @@ from servers import FILES, LLAMA, WHISPER, Box, clips, language_model, run_all, 
 
 LARGE = os.environ.get("REAL_SIZE") == "large"
 SIZE = dict(requests=140, n_clips=140, candidates=12, generations=4, wall=1500, pairs=6, trial=120) if LARGE else \
-    dict(requests=24, n_clips=13, candidates=4, generations=1, wall=55, pairs=3, trial=30)
+    dict(requests=24, n_clips=16, candidates=4, generations=1, wall=40, pairs=3, trial=30)
 
 CONFIG = """
 version: 1
@@ -168,7 +168,7 @@ def in_mid_stream(trials, number):
 
 
 def a_trial_measures_both_services_together():
-    with Trials() as t:
+    with Trials(requests=60, n_clips=40) as t:  # enough for a median, even where neighbours are alike
         m = t.eval()
         assert m["status"] == "ok", m
         for name in ["llm_latency_ms", "stt_latency_ms", "wer_pct", "llm_ttft_ms", "start_s"]:
@@ -197,7 +197,11 @@ def a_search_ends_with_a_winner_or_says_that_nothing_is_better():
         rows = t.box.json("trials", "-c", t.box.config, "--json")
         rows = rows["trials"] if isinstance(rows, dict) else rows
         assert len(rows) >= 3, done
-        assert all(r["measurement"]["status"] == "ok" for r in rows), [(r["params"], r["measurement"]) for r in rows]
+        bad = [(r["params"], r["workload"], r["measurement"]["status"], r["measurement"].get("reason")) for r in rows
+               if r["measurement"]["status"] != "ok"
+               # On a machine with other work the load generator may be late; then the trial has to be void.
+               and "the load generator was the bottleneck" not in r["measurement"].get("reason", "")]
+        assert not bad, bad
         promotions = t.box.result()
         assert ("winner" in done.out and promotions) if done.code == 0 else "no winner" in done.out, done
         t.box.verify()
