@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "base/rng.h"
 #include "loadgen/capacity_run.h"
 #include "worker/internal.h"
 
@@ -63,6 +64,13 @@ static const Stream *load_of(const Worker *w, const Party *p)
 				     : NULL;
 }
 
+/* Two streams with the same random numbers would send at the same moments. */
+static uint64_t stream_seed(const Worker *w, const Party *p)
+{
+	Rng rng = rng_derive(w->job.seed, p->spec->name, 0);
+	return rng_u64(&rng);
+}
+
 static TrafficStream stream_of(const Worker *w, const Party *p, const Stream *load)
 {
 	bool speech = p->role == ROLE_STT;
@@ -76,7 +84,7 @@ static TrafficStream stream_of(const Worker *w, const Party *p, const Stream *lo
 	    .extra = p->spec->ask,
 	    .load = load,
 	    .contents = speech ? w->clips : w->prompts,
-	    .seed = w->job.seed,
+	    .seed = stream_seed(w, p),
 	    .misses_max = -1,
 	    .keep_text = speech,
 	};
