@@ -11,7 +11,7 @@
 #include "conf/conf.h"
 
 const Command *const commands[] = {
-    &cmd_check,	  &cmd_run,	   &cmd_eval,  &cmd_predict, &cmd_trials, &cmd_show, &cmd_plot,
+    &cmd_init,	  &cmd_doctor,	   &cmd_check,	  &cmd_run,	   &cmd_eval,  &cmd_predict, &cmd_trials, &cmd_show, &cmd_plot,
     &cmd_lineage, &cmd_promotions, &cmd_bench, &cmd_gpu,     &cmd_twin,	  NULL,
 };
 

@@ -63,7 +63,7 @@ typedef enum ExitCode {
 	EXIT_INTERRUPTED = 4,	 /* and resumable */
 } ExitCode;
 
-extern const Command cmd_check, cmd_run, cmd_eval, cmd_predict, cmd_trials, cmd_show, cmd_plot,
+extern const Command cmd_init, cmd_doctor, cmd_check, cmd_run, cmd_eval, cmd_predict, cmd_trials, cmd_show, cmd_plot,
     cmd_lineage, cmd_promotions, cmd_bench, cmd_gpu, cmd_twin;
 extern const Command *const commands[]; /* NULL-terminated, in the order of the help */
 
@@ -86,6 +86,8 @@ int cli_plan(const char *path, DiagLevel missing, Plan **ret);
 /* The configuration's file when --config was not given: ./dream.yaml, else
  * $XDG_CONFIG_HOME/dream/dream.yaml, else /etc/dream/dream.yaml. 0, or the exit code to return. */
 int cli_config_path(const char *given, char **ret);
+/* Is there one in those places? */
+bool cli_has_config(void);
 /* The configuration that a command line means: --config, else a first argument that is no
  * PARAM=VALUE, which is taken away; else NULL. */
 const char *cli_take_config(const char *given, int *argc, char ***argv);

@@ -90,7 +90,7 @@ static const char *find_config(const char *user)
 	return NULL;
 }
 
-static bool has_config(void)
+bool cli_has_config(void)
 {
 	_cleanup_free_ char *user = user_config();
 	return find_config(user);
@@ -133,7 +133,7 @@ int cli_read(const char *config, const char *database, Plan **ret_plan, Store **
 {
 	_cleanup_(config_freep) Plan *plan = NULL;
 	int r = 0;
-	if (config || (!database && has_config()))
+	if (config || (!database && cli_has_config()))
 		r = cli_open(config, &plan);
 	if (r == 0 && database)
 		r = cli_open_store(database, STORE_READ, ret);
