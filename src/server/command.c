@@ -91,8 +91,17 @@ int servercommand_copy(const ServerCommand *from, ServerCommand *ret)
 	c.limits = from->limits ? js_deep_copy(from->limits) : NULL;
 	if (from->limits && !c.limits)
 		return -ENOMEM;
+	c.program = from->program;
 	*ret = c;
 	c = (ServerCommand){0};
+	return 0;
+}
+
+size_t command_word(const ServerCommand *c, const char *word)
+{
+	for (size_t i = c->program; c->argv && c->argv[i]; i++)
+		if (i > c->program && strcmp(c->argv[i], word) == 0)
+			return i;
 	return 0;
 }
 
@@ -132,11 +141,11 @@ static bool is_flag(char *word, const char *const *names, Found *ret)
  * these flags is never taken for a flag. */
 static bool find_flag(const ServerCommand *c, size_t from, const char *const *names, Found *ret)
 {
-	for (size_t i = from; c->argv && c->argv[i]; i++) {
+	for (size_t i = from > c->program ? from : c->program + 1; c->argv && c->argv[i]; i++) {
 		if (strcmp(c->argv[i], "--") == 0)
 			return false;
 		ret->at = i;
-		if (i > 0 && is_flag(c->argv[i], names, ret))
+		if (is_flag(c->argv[i], names, ret))
 			return true;
 	}
 	return false;
@@ -180,9 +189,9 @@ static int write_value(ServerCommand *c, const Found *f, const char *value)
 
 static size_t end_of_flags(const ServerCommand *c)
 {
-	size_t i = 0;
+	size_t i = c->program;
 
-	while (c->argv && c->argv[i] && strcmp(c->argv[i], "--") != 0)
+	while (c->argv && c->argv[i] && (i == c->program || strcmp(c->argv[i], "--") != 0))
 		i++;
 	return i;
 }

@@ -9,7 +9,9 @@
 #include "base/str.h"
 
 typedef struct ServerCommand {
-	char **argv; /* owned, NULL-terminated; argv[0] is executed */
+	size_t program; /* which word of argv is the server itself; what stands before it is a
+			   wrapper's business, and no flag of it is read or changed */
+	char **argv;	/* owned, NULL-terminated; argv[0] is executed */
 	char **env; /* owned, NULL-terminated "NAME=value": its whole environment. May hold secrets:
 		       never logged */
 	char *cwd, *user, *group; /* NULL: ours */
@@ -28,6 +30,8 @@ const char *command_flag(const ServerCommand *c, const char *const *names);
 int command_set_flag(ServerCommand *c, const char *const *names, const char *value) _must_check_;
 /* A flag without a value: there or not. */
 int command_set_switch(ServerCommand *c, const char *const *names, bool on) _must_check_;
+/* Where a word stands behind the program; 0: nowhere. */
+size_t command_word(const ServerCommand *c, const char *word);
 const char *command_env(const ServerCommand *c, const char *name);
 int command_set_env(ServerCommand *c, const char *name,
 		    const char *value) _must_check_; /* value NULL: takes it out */

@@ -35,7 +35,7 @@ static const char *const served_flags[] = {"--served-model-name", NULL};
 /* Of "vllm serve MODEL"; 0: there is none. */
 static size_t model_word(const ServerCommand *c)
 {
-	size_t serve = word_at(c->argv, "serve");
+	size_t serve = command_word(c, "serve");
 	const char *next = serve ? c->argv[serve + 1] : NULL;
 	return next && next[0] != '-' ? serve + 1 : 0;
 }

@@ -41,7 +41,7 @@ static bool recognise(char *const *argv)
 
 static bool on_cpu(const ServerCommand *c)
 {
-	return word_at(c->argv, "--no-gpu") || word_at(c->argv, "-ng");
+	return command_word(c, "--no-gpu") || command_word(c, "-ng");
 }
 
 static HealthVerdict health(int status, const char *body, size_t len)

@@ -52,13 +52,16 @@ Protocol server_protocol(const ServerKind *k)
 	return k->protocol;
 }
 
+static ServerCommand seen(const ServerKind *k, const ServerCommand *c);
+
 bool server_wants_gpu(const ServerKind *k, const ServerCommand *c)
 {
 	const char *visible = command_env(c, "CUDA_VISIBLE_DEVICES");
 
 	if (visible && (*visible == '\0' || strcmp(visible, "-1") == 0))
 		return false;
-	return !k->on_cpu || !k->on_cpu(c);
+	ServerCommand v = seen(k, c);
+	return !k->on_cpu || !k->on_cpu(&v);
 }
 
 const ServerKind *server_recognise(char *const *argv)
@@ -67,6 +70,29 @@ const ServerKind *server_recognise(char *const *argv)
 		if (kinds[i]->recognise && kinds[i]->recognise(argv))
 			return kinds[i];
 	return NULL;
+}
+
+static bool begins(const ServerKind *k, char *const *argv)
+{
+	char *const two[] = {argv[0], argv[0] ? argv[1] : NULL, NULL};
+	return argv[0] && k->recognise(two);
+}
+
+/* The word of the server itself: what stands before it started the server for somebody ("python3
+ * wrap.py llama-server -m ..."), and what stands behind it may be a path of the same name. */
+static size_t program_at(const ServerKind *k, char *const *argv)
+{
+	for (size_t i = 0; k->recognise && argv && argv[i]; i++)
+		if (begins(k, argv + i))
+			return begins(k, argv + i + 1) ? i + 1 : i;
+	return 0;
+}
+
+static ServerCommand seen(const ServerKind *k, const ServerCommand *c)
+{
+	ServerCommand v = *c;
+	v.program = program_at(k, c->argv);
+	return v;
 }
 
 const char *program_name(const char *path)
@@ -181,6 +207,7 @@ int server_apply(const ServerKind *k, const ServiceSpec *spec, const json_t *set
 {
 	const char *name;
 	json_t *value;
+	c->program = program_at(k, c->argv);
 	json_object_foreach ((json_t *)(uintptr_t)settings, name, value) {
 		if (json_is_null(value))
 			continue;
@@ -210,9 +237,9 @@ static json_t *read_setting(const SettingPlace *s, const ServerCommand *c)
 	}
 	if (s->is_switch) {
 		for (const char *const *f = s->flags; *f; f++)
-			if (word_at(c->argv, *f))
+			if (command_word(c, *f))
 				return json_true();
-		return s->off && word_at(c->argv, s->off) ? json_false() : NULL;
+		return s->off && command_word(c, s->off) ? json_false() : NULL;
 	}
 	const char *text = s->flags[0] ? command_flag(c, s->flags) : NULL;
 	return text ? value_of(text) : NULL;
@@ -222,12 +249,13 @@ json_t *server_settings(const ServerKind *k, const ServerCommand *c)
 {
 	bool failed = false;
 	json_t *o = json_object();
+	ServerCommand own = seen(k, c);
 	for (const SettingPlace *s = k->settings; s && s->name; s++) {
-		json_t *v = read_setting(s, c);
+		json_t *v = read_setting(s, &own);
 		if (v)
 			js_set(o, s->name, v, &failed);
 	}
-	const char *model = k->model ? k->model(c) : NULL;
+	const char *model = k->model ? k->model(&own) : NULL;
 	if (model)
 		js_set(o, "model", js_text(model), &failed);
 	if (!failed)
@@ -242,6 +270,7 @@ int server_set_listen(const ServerKind *k, ServerCommand *c, const char *host, u
 		      Err *err)
 {
 	char text[16];
+	c->program = program_at(k, c->argv);
 	if (k->set_listen)
 		return k->set_listen(c, host, port, err);
 	if (!k->port_flags[0])
@@ -255,10 +284,11 @@ int server_set_listen(const ServerKind *k, ServerCommand *c, const char *host, u
 
 int server_listen(const ServerKind *k, const ServerCommand *c, uint16_t *ret_port)
 {
-	const char *text = k->port_flags[0] ? command_flag(c, k->port_flags) : NULL;
+	ServerCommand own = seen(k, c);
+	const char *text = k->port_flags[0] ? command_flag(&own, k->port_flags) : NULL;
 	if (!k->speaks_http)
 		return -ENOENT;
-	if (k->listen && k->listen(c, ret_port))
+	if (k->listen && k->listen(&own, ret_port))
 		return 0;
 	long port = text ? strtol(text, NULL, 10) : k->default_port;
 	if (port <= 0 || port > PORT_MAX)
@@ -269,7 +299,8 @@ int server_listen(const ServerKind *k, const ServerCommand *c, uint16_t *ret_por
 
 int server_model(const ServerKind *k, const ServerCommand *c, char **ret, Err *err)
 {
-	const char *model = k->model ? k->model(c) : NULL;
+	ServerCommand own = seen(k, c);
+	const char *model = k->model ? k->model(&own) : NULL;
 	*ret = strdup(model ? model : "");
 	return *ret ? 0 : err_oom(err);
 }

@@ -110,6 +110,23 @@ TEST(what_was_applied_is_read_back)
 	servercommand_done(&c);
 }
 
+TEST(the_flags_of_a_wrapper_are_not_the_servers)
+{
+	applied("llamacpp", "python3 -c SCRIPT llama-server -m M -c 512", "{\"ctx_size\": 4096}",
+		"python3 -c SCRIPT llama-server -m M -c 4096");
+	applied("llamacpp", "sh -c EXEC /opt/llama-server -m /models/llama-server",
+		"{\"ctx_size\": 4096}",
+		"sh -c EXEC /opt/llama-server -m /models/llama-server --ctx-size 4096");
+	applied("llamacpp", "chrt -b 0 llama-server -b 1 -m M", "{\"batch_size\": 64}",
+		"chrt -b 0 llama-server -b 64 -m M");
+	applied("vllm", "numactl --max-model-len 1 vllm serve m --max-model-len 2",
+		"{\"max_model_len\": 4096}",
+		"numactl --max-model-len 1 vllm serve m --max-model-len 4096");
+	applied("vllm", "python3 -m vllm.entrypoints.openai.api_server --model m",
+		"{\"max_model_len\": 4096}",
+		"python3 -m vllm.entrypoints.openai.api_server --model m --max-model-len 4096");
+}
+
 TEST(every_kind_is_told_its_port_and_says_it)
 {
 	static const char *const kinds[] = {"vllm", "llamacpp", "ollama", "whispercpp",
