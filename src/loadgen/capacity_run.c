@@ -16,7 +16,8 @@ enum {
 };
 
 enum {
-	FIRST_RATE = 10 /* a hundred requests at 1/s would take minutes to say that all is well */
+	FIRST_RATE = 10, /* a hundred requests at 1/s would take minutes to say that all is well */
+	TRIES = 3,	 /* of a level at which the generator itself was disturbed */
 };
 
 static const int64_t TIME_MAX_US = INT64_C(30) * 60 * 1000000;
@@ -32,6 +33,7 @@ struct CapacityRun {
 	Stream load;		/* of the first */
 	int64_t level, began_us;
 	size_t levels;
+	int disturbed; /* how often in a row the generator itself was, at this level */
 	double spread; /* of the deciding value at the highest level that met, as a share of it */
 	int64_t n;     /* requests there */
 	Traffic *traffic;
@@ -179,6 +181,29 @@ static void on_progress(void *ctx, const TrafficProgress *p)
 		c->spec.progress(c->ctx, c->level, p);
 }
 
+/* Too many users may be refused or let down, but they find somebody: a server that the last of them
+ * did not reach has died, and that says nothing about the level. */
+static bool is_gone(const StreamResult *r)
+{
+	for (size_t i = r->n; i > 0; i--) {
+		const Exchange *e = &r->exchanges[i - 1];
+		if (e->end_us > 0 && e->failed != EXCHANGE_UNFINISHED)
+			return e->failed == EXCHANGE_TRANSPORT && e->fault == HTTP_CONNECT;
+	}
+	return false;
+}
+
+static int level_told(CapacityRun *c, const TrafficResult *r)
+{
+	bool met = r->n_streams > 0 && level_met(c, &r->streams[0]);
+	if (met && measure_spread(c, &r->streams[0]) < 0)
+		return -ENOMEM;
+	c->levels++;
+	c->disturbed = 0;
+	capacity_told(&c->capacity, c->level, met);
+	return 0;
+}
+
 static void on_level(void *ctx, TrafficResult *r, const Err *err)
 {
 	CapacityRun *c = ctx;
@@ -187,18 +212,26 @@ static void on_level(void *ctx, TrafficResult *r, const Err *err)
 		finish(c, true, NULL, err);
 		return;
 	}
-	c->levels++;
-	if (r->limited_by_client) {
+	if (r->n_streams > 0 && is_gone(&r->streams[0])) {
+		err_set(&own, -ECONNREFUSED, "at %lld %s the server was gone (%s)",
+			(long long)c->level, c->spec.by_rate ? "requests a second" : "users",
+			r->streams[0].first_error);
+		finish(c, true, NULL, &own);
+		return;
+	}
+	/* A level has few requests, of which two that a busy machine let us send late are the
+	 * last hundredth: that may be over in a moment. */
+	bool again = r->limited_by_client && ++c->disturbed < TRIES;
+	if (r->limited_by_client && !again) {
+		c->levels++;
 		finish(c, true, r->limited_why, NULL);
 		return;
 	}
-	bool met = r->n_streams > 0 && level_met(c, &r->streams[0]);
-	if (met && measure_spread(c, &r->streams[0]) < 0) {
+	if (!again && level_told(c, r) < 0) {
 		err_oom(&own);
 		finish(c, true, NULL, &own);
 		return;
 	}
-	capacity_told(&c->capacity, c->level, met);
 	int k = sd_event_source_set_enabled(c->next, SD_EVENT_ONESHOT);
 	if (k < 0) {
 		err_set(&own, k, "cannot go on with the next level: %s", strerror(-k));
