@@ -16,6 +16,11 @@ int command_from_unit(const UnitExec *u, ReadEnvFile *read_file, void *ctx, Serv
  * Pure. */
 int envfile_parse(const char *path, const char *text, size_t len, char ***env,
 		  Err *err) _must_check_;
+/* The other way round: a text that gives exactly these variables. What the manager would not take
+ * from such a file (a name or a value that no unit can have) is left out. NULL: out of memory.
+ * Pure.
+ */
+char *envfile_text(char *const *env);
 /* "docker run" and "podman run": where the container's own command begins, and the image. -ENOENT:
  * it is none. -ENOTSUP: a container that a trial cannot be made of, with the sentence why. */
 int container_split(char *const *argv, size_t *ret_image_at, Err *err) _must_check_;

@@ -204,3 +204,37 @@ int envfile_parse(const char *path, const char *text, size_t len, char ***env, E
 	str_done(&r.value);
 	return e < 0 ? e : 0;
 }
+
+/* --- The other way round --------------------------------------------------------------------- */
+
+/* What the manager accepts as a value: no control character but the tab and the newline. */
+static bool is_value(const char *value)
+{
+	for (const char *p = value; *p; p++)
+		if (((unsigned char)*p < ' ' && *p != '\t' && *p != '\n') || *p == 0x7f)
+			return false;
+	return is_utf8(value, strlen(value));
+}
+
+char *envfile_text(char *const *env)
+{
+	Str out = STR_INIT;
+	char *text = NULL;
+
+	for (; env && *env; env++) {
+		size_t len = strcspn(*env, "=");
+		if (!(*env)[len] || !env_name_valid(*env, len) || !is_value(*env + len + 1))
+			continue;
+		str_addf(&out, "%.*s=\"", (int)len, *env);
+		for (const char *p = *env + len + 1; *p; p++) {
+			if (strchr("\"\\$`", *p))
+				str_addc(&out, '\\');
+			str_addc(&out, *p);
+		}
+		str_add(&out, "\"\n");
+	}
+	if (str_take(&out, &text) < 0)
+		text = NULL;
+	str_done(&out);
+	return text;
+}

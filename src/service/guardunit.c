@@ -20,10 +20,14 @@ struct GuardUnit {
 
 static const int64_t stop_timeout_us = 3600LL * 1000000;
 
-/* What its end runs: a unit that is not back is tried again, after a pause in which a trial that
- * still held the GPU has ended. When the machine goes down nothing is to be started. */
+/* What its end runs: first what is bound to the guard, the trial's units, has to be gone, since
+ * they hold what production needs. A unit that is not back is tried again, after a pause in which a
+ * trial of processes that still held the GPU has ended. When the machine goes down nothing is to be
+ * started. */
 static char restore_script[] =
-    "scope=$1; shift\n"
+    "scope=$1 guard=$2; shift 2\n"
+    "bound=$(systemctl $scope show --property=BoundBy --value \"$guard\")\n"
+    "[ -z \"$bound\" ] || systemctl $scope stop $bound\n"
     "for pause in 1 2 4 8 0; do\n"
     "  missing=\n"
     "  for unit; do\n"
@@ -130,14 +134,15 @@ static int run(GuardUnit *g, char *const *units, size_t n, int64_t max_us, int i
 	static const char *const head[] = {"/bin/sh", "-c", restore_script, "dream-guard"};
 	static char cat[] = "cat";
 	char *const argv[] = {cat, NULL};
-	_cleanup_free_ const char **post = calloc(n + 6, sizeof(*post));
+	_cleanup_free_ const char **post = calloc(n + 7, sizeof(*post));
 	_cleanup_free_ const char **conflicts = calloc(n + 1, sizeof(*conflicts));
 	if (!post || !conflicts)
 		return err_oom(err);
 	memcpy(post, head, sizeof(head));
 	post[4] = systemd_is_user(g->s) ? "--user" : "--system";
+	post[5] = g->name;
 	for (size_t i = 0; i < n; i++)
-		conflicts[i] = post[5 + i] = units[i];
+		conflicts[i] = post[6 + i] = units[i];
 	return unit_run_transient(g->s,
 				  &(TransientSpec){.unit = g->name,
 						   .description =

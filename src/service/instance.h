@@ -15,6 +15,10 @@
 #include "systemd/bus.h"
 #include "trial/trial.h"
 
+/* Where root's transient units find their variables, each in a file with the unit's name, until the
+ * manager has read it. Nobody but root can put another one there. */
+#define INSTANCE_ENV_DIR "/run/dream-worker"
+
 typedef struct InstanceLimits {
 	double cpu_quota;			  /* cores; 0: none */
 	int64_t memory_max_bytes, tasks_max;	  /* 0: none */
@@ -31,9 +35,11 @@ typedef struct InstanceSpec {
 	const json_t *settings;	      /* the candidate's, for a load request */
 	uint16_t port;		      /* 0: it does not listen */
 	const char *token;	      /* for its requests; NULL */
+	const char *model;	      /* that they name; NULL: what the command says */
 	Systemd *systemd;	      /* run as a transient unit; NULL: as a child */
 	const char
-	    *unit_template; /* "dream-trial@.service" where no transient unit may be made; NULL */
+	    *unit_template;  /* "dream-trial@.service" where no transient unit may be made; NULL */
+	const char *bind_to; /* a transient unit does not outlive this unit; NULL */
 	InstanceLimits limits;
 	Lease *lease; /* NULL: no GPU; else inherited, so that the lock lives as long as it does */
 	const char *gpu_uuid; /* for CUDA_VISIBLE_DEVICES; NULL */

@@ -36,6 +36,7 @@ struct Instance {
 
 	/* As a unit. */
 	char *unit, *cgroup, *trial;
+	char *env_file;	 /* its variables, until the manager has read them */
 	char *cursor;	 /* of the journal, before it began */
 	bool to_journal; /* an instance of the template, whose output is there */
 	UnitJob *job;

@@ -132,6 +132,8 @@ static int send_first(Instance *i, Err *err)
 	FirstRequest f = {0};
 	_cleanup_free_ char *model = NULL;
 
+	if (!want.model)
+		want.model = i->spec->model;
 	int r = want.model ? 0 : server_model(i->spec->kind, i->spec->command, &model, err);
 	if (r < 0)
 		return r;

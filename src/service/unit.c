@@ -8,12 +8,14 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/str.h"
+#include "service/derive.h"
 #include "service/internal.h"
 #include "service/strings.h"
 #include "systemd/journal.h"
 #include "systemd/trialfile.h"
 
 static void remove_command(Instance *i);
+static void remove_env(Instance *i);
 
 static void forget_job(Instance *i)
 {
@@ -129,6 +131,7 @@ static void on_started(void *ctx, const char *result, const Err *err)
 	Instance *i = ctx;
 
 	i->job = NULL;
+	remove_env(i); /* it was read, or never will be */
 	if (i->phase == INSTANCE_ENDED)
 		return;
 	if (!result) {
@@ -277,6 +280,32 @@ const char *unit_backend_output(Instance *i, size_t *ret_len)
 
 /* --- Transient ------------------------------------------------------------------------------- */
 
+/* The variables may hold secrets, and a unit's properties are for every local user to read. So they
+ * stand in a file until the manager has read it, in a folder that nobody else can replace. */
+static int write_env(Instance *i, char *const *env, Err *err)
+{
+	const char *dir = geteuid() == 0 ? INSTANCE_ENV_DIR : i->spec->dir;
+	_cleanup_free_ char *text = envfile_text(env), *path = NULL;
+	int r = dir_make(dir, 0700, err);
+
+	if (r < 0)
+		return r;
+	path = text ? str_fmt("%s/%s", dir, i->unit) : NULL;
+	if (!path)
+		return err_oom(err);
+	r = file_write(path, 0600, text, strlen(text), err);
+	if (r >= 0)
+		i->env_file = TAKE_PTR(path);
+	return r;
+}
+
+static void remove_env(Instance *i)
+{
+	if (i->env_file)
+		(void)unlink(i->env_file);
+	free(TAKE_PTR(i->env_file));
+}
+
 /* A transient unit gets the number of open files; the rest is as the manager has it. */
 static void note_unlimited(Instance *i)
 {
@@ -314,7 +343,6 @@ int unit_backend_start(Instance *i, Err *err)
 	    .unit = i->unit,
 	    .description = description,
 	    .argv = spec->command->argv,
-	    .env = env,
 	    .cwd = spec->command->cwd,
 	    .user = spec->command->user,
 	    .group = spec->command->group,
@@ -325,8 +353,12 @@ int unit_backend_start(Instance *i, Err *err)
 	    .stop_timeout_us = spec->stop_timeout_us,
 	    .nofile = nofile_of(spec->command),
 	    .log_fd = i->output.fd,
+	    .binds_to = spec->bind_to,
 	};
-	r = unit_watch(spec->systemd, i->unit, on_state, i, &i->watch, err);
+	r = write_env(i, env, err);
+	t.env_file = i->env_file;
+	if (r >= 0)
+		r = unit_watch(spec->systemd, i->unit, on_state, i, &i->watch, err);
 	if (r >= 0)
 		r = unit_run_transient(spec->systemd, &t, on_started, i, &i->job, err);
 	return r;
@@ -378,6 +410,7 @@ void unit_backend_free(Instance *i)
 			(void)unitjob_forget(job);
 	}
 	remove_command(i);
+	remove_env(i);
 	free(TAKE_PTR(i->trial));
 	free(TAKE_PTR(i->cursor));
 	free(TAKE_PTR(i->unit));

@@ -75,7 +75,9 @@ const char *unit_result_words(const char *result);
 typedef struct TransientSpec {
 	const char *unit; /* "dream-trial-....service" */
 	const char *description;
-	char *const *argv, *const *env;
+	char *const *argv;
+	char *const *env;     /* every local user can read it over D-Bus: no secrets */
+	const char *env_file; /* read by the manager when it starts; NULL */
 	const char *cwd, *user, *group;
 	const char *slice;
 	int64_t memory_max, tasks_max; /* 0: none */

@@ -107,6 +107,9 @@ static int add_properties(sd_bus_message *m, const TransientSpec *spec)
 	add_limits(m, &r, spec);
 	add_order(m, &r, spec);
 	add_strings(m, &r, "Environment", (const char *const *)spec->env);
+	if (r >= 0 && spec->env_file)
+		r = sd_bus_message_append(m, "(sv)", "EnvironmentFiles", "a(sb)", 1, spec->env_file,
+					  false);
 	add_streams(m, &r, spec);
 	add_command(m, &r, "ExecStartEx", (const char *const *)spec->argv);
 	add_command(m, &r, "ExecStopPostEx", spec->stop_post);
