@@ -52,13 +52,17 @@ static int add_sample(Samples *s, const StoreTrial *t, const char *service, cons
 	if (!items)
 		return -ENOMEM;
 	s->items = items;
+	_cleanup_free_ char *experiment = str_fmt("%s", t->experiment),
+			    *name = str_fmt("%s", service);
+	if (!experiment || !name)
+		return -ENOMEM;
 	Sample *one = &items[s->n++];
-	*one = (Sample){.experiment = strdup(t->experiment),
-			.service = strdup(service),
+	*one = (Sample){.experiment = TAKE_PTR(experiment),
+			.service = TAKE_PTR(name),
 			.params = json_incref(t->params)};
 	for (size_t i = 0; i < FIGURES; i++)
 		one->figures[i] = js_num(slow, figure_names[i], (double)NAN);
-	return one->experiment && one->service ? 0 : -ENOMEM;
+	return 0;
 }
 
 static int add_services(Samples *s, const StoreTrial *t)
