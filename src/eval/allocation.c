@@ -90,6 +90,7 @@ static int allocation_init(Evaluator *e, const EvaluatorSpec *spec, const char *
 		return r;
 	const char *const argv[] = {a->program, "worker"};
 	a->child->argv = eval_strings_copy(argv, 2);
+	a->child->worker = true;
 	a->base_dir = realpath(dir, NULL);
 	a->options = options_of(spec);
 	if (!a->child->argv || !a->base_dir || !a->options)

@@ -9,6 +9,7 @@
 #include "base/proc.h"
 #include "eval/internal.h"
 #include "eval/output.h"
+#include "eval/trialdir.h"
 
 enum {
 	READ_SIZE = 65536,
@@ -74,6 +75,8 @@ static int report(Child *c)
 	stop_source(&c->on_err);
 	stop_source(&c->on_exit);
 	stop_source(&c->on_time);
+	if (c->end.worker && c->end.status.si_code != CLD_EXITED)
+		trialdir_sweep(); /* it could not do so itself */
 	int r = output_verdict(&c->out, &c->end, &m, &err);
 	run->done(run->userdata, &m, r < 0 ? &err : NULL);
 	measurement_done(&m);
@@ -296,6 +299,7 @@ int eval_child_start(const ChildSpec *cs, const EvalRequest *rq, Stage stage, Ev
 	c->out.progress = run->progress;
 	c->out.ctx = run->userdata;
 	c->end.timeout_us = rq->timeout_us;
+	c->end.worker = cs->worker;
 	c->end.tail = &c->tail;
 	c->began_us = clock_mono_us(&clock_system);
 

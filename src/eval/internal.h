@@ -46,6 +46,7 @@ typedef struct ChildSpec {
 	char **env;    /* owned, NULL-terminated: "NAME=value" of the configuration */
 	char *cwd;     /* owned */
 	json_t *extra; /* owned: goes into the request as "evaluator"; or NULL */
+	bool worker;   /* it is our own worker */
 } ChildSpec;
 
 int childspec_new(const EvaluatorSpec *spec, const char *base_dir, ChildSpec **ret, Err *err);

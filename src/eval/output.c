@@ -211,6 +211,13 @@ static int judge_silence(const Ending *e, const char *how, const char *said, Mea
 		return measurement_fail(m, OUTCOME_MEASURE_FAILED, NULL,
 					"the evaluator closed its output without a result and "
 					"stayed; it was killed");
+	/* The services are its children and end by themselves: whoever killed it, it was not the
+	 * candidate. */
+	if (e->worker && e->status.si_code != CLD_EXITED)
+		return measurement_fail(m, OUTCOME_MEASURE_FAILED, NULL,
+					"the process that measures (dream worker) was %s in the "
+					"middle of the trial%s%s",
+					how, *said ? "; its last words: " : "", said);
 	if (e->status.si_code != CLD_EXITED)
 		return measurement_fail(m, OUTCOME_CRASHED, NULL,
 					"the evaluator was %s without a result%s%s", how,

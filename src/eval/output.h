@@ -48,6 +48,7 @@ typedef struct Ending {
 	bool closed_early; /* killed because it closed standard output and stayed */
 	bool killed;	   /* by us, for whatever reason */
 	bool stuck;	   /* survived SIGKILL */
+	bool worker;	   /* it was our own worker, not a program of the user's */
 	int64_t timeout_us, wall_us;
 	const Tail *tail; /* of standard error */
 } Ending;

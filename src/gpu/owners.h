@@ -26,3 +26,6 @@ int process_home(pid_t pid, char **ret) _must_check_;
 /* Its command line for people, made safe and cut; arguments that may hold secrets are left out. New
  * string. */
 int process_words(pid_t pid, char **ret) _must_check_;
+/* Does the name of an option or variable, or a value by its looks, promise something secret? */
+bool words_name_is_secret(const char *name, size_t len);
+bool words_value_is_secret(const char *value);

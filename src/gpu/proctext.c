@@ -180,7 +180,7 @@ static bool contains(const char *s, size_t len, const char *word)
 
 /* Does the name of an option or variable promise something secret? Tokens are what models count,
  * so "--max-tokens" is none. */
-static bool name_is_secret(const char *name, size_t len)
+bool words_name_is_secret(const char *name, size_t len)
 {
 	static const char *const words[] = {"secret", "passw", "passphrase", "api-key", "api_key",
 					    "apikey", "auth",  "credential", "bearer",	"private",
@@ -194,7 +194,7 @@ static bool name_is_secret(const char *name, size_t len)
 
 /* Or the value by itself: the beginnings that services give to their keys, and a password in a URL.
  */
-static bool value_is_secret(const char *v)
+bool words_value_is_secret(const char *v)
 {
 	static const char *const begin[] = {"hf_",	   "sk-",   "ghp_", "gho_",
 					    "github_pat_", "nvapi", "xox",  "Bearer ",
@@ -221,18 +221,19 @@ static void add_argument(Str *out, const char *arg, bool *hide)
 		return;
 	}
 	/* A script of a shell: anything may stand in it. */
-	bool script = strchr(arg, ' ') && name_is_secret(arg, strlen(arg));
-	if (script || value_is_secret(arg)) {
+	bool script = strchr(arg, ' ') && words_name_is_secret(arg, strlen(arg));
+	if (script || words_value_is_secret(arg)) {
 		str_add(out, "...");
 		return;
 	}
-	if (arg[name] == '=' && (name_is_secret(arg, name) || value_is_secret(arg + name + 1))) {
+	if (arg[name] == '=' &&
+	    (words_name_is_secret(arg, name) || words_value_is_secret(arg + name + 1))) {
 		str_add_safe(out, arg, name, 60);
 		str_add(out, "=...");
 		return;
 	}
 	str_add_safe(out, arg, strlen(arg), 120);
-	*hide = option && arg[name] != '=' && name_is_secret(arg, name);
+	*hide = option && arg[name] != '=' && words_name_is_secret(arg, name);
 }
 
 char *words_of_cmdline(const char *cmdline, size_t len)

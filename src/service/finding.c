@@ -252,7 +252,9 @@ int finding_make(const TrialEvidence *e, const ServiceEvidence *s, Finding *ret)
 	f.died = by_itself && s->was_ready;
 	f.on_cpu = is_on_cpu(s, &f.words);
 	f.unhealthy = is_unhealthy(s);
-	if (s->output)
+	if (s->end && *s->end->said)
+		f.last_line = strdup(s->end->said);
+	else if (s->output && !(s->end && *s->end->words && s->end->timed_out))
 		f.last_line = last_line_of(s->output, s->output_len);
 	*ret = f;
 	return 0;

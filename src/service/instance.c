@@ -139,14 +139,17 @@ static void set_words(Instance *i)
 	time_human(now_us() - i->began_us, after);
 	if (i->end.status.si_code) {
 		proc_describe(&i->end.status, how);
-		(void)snprintf(i->end.words, sizeof(i->end.words), "it ended with %s after %s%s%s",
-			       how, after, *i->end.unit_result ? "; systemd says " : "",
+		(void)snprintf(i->end.words, sizeof(i->end.words), "it %s %s after %s%s%s",
+			       i->end.status.si_code == CLD_EXITED ? "ended with" : "was", how,
+			       after, *i->end.unit_result ? "; systemd says " : "",
 			       i->end.unit_result);
 	} else {
 		(void)snprintf(i->end.words, sizeof(i->end.words),
 			       "it is not running any more after %s", after);
 	}
 }
+
+static bool is_port_busy(Instance *i);
 
 void instance_over(Instance *i)
 {
@@ -157,6 +160,8 @@ void instance_over(Instance *i)
 	source_drop(&i->trim);
 	count_oom_kills(i);
 	output_trim(&i->output);
+	if (i->phase == INSTANCE_STARTING && !*i->end.words)
+		(void)is_port_busy(i); /* it could not have it, whatever it says itself */
 	set_words(i);
 	i->phase = INSTANCE_ENDED;
 	i->h->ended(i->ctx, i);
@@ -172,6 +177,24 @@ static void stop_backend(Instance *i)
 		unit_backend_stop(i);
 }
 
+/* Afterwards come the words with which it stops, and they explain nothing. */
+static void note_said(Instance *i)
+{
+	size_t len = 0;
+	const char *text = instance_output(i, &len);
+	Str line = STR_INIT;
+
+	while (text && len > 0 && (unsigned char)text[len - 1] <= ' ')
+		len--;
+	size_t from = len;
+	while (text && from > 0 && text[from - 1] != '\n')
+		from--;
+	if (len > from)
+		str_add_safe(&line, text + from, len - from, sizeof(i->end.said) / 2);
+	(void)snprintf(i->end.said, sizeof(i->end.said), "%s", line.s ? line.s : "");
+	str_done(&line);
+}
+
 void instance_abort(Instance *i, const char *fmt, ...)
 {
 	va_list ap;
@@ -181,6 +204,7 @@ void instance_abort(Instance *i, const char *fmt, ...)
 	va_start(ap, fmt);
 	(void)vsnprintf(i->end.words, sizeof(i->end.words), fmt, ap);
 	va_end(ap);
+	note_said(i);
 	stop_backend(i);
 }
 

@@ -100,6 +100,7 @@ typedef struct InstanceEnd {
 	char unit_result[24]; /* systemd's word; "" */
 	int64_t oom_kills;    /* cgroup memory.events, since the start; -1: unknown */
 	char words[240];      /* a sentence */
+	char said[240];	      /* its newest line when we gave up on it; "" otherwise */
 } InstanceEnd;
 const InstanceEnd *instance_end(const Instance *i);
 

@@ -48,6 +48,21 @@ static void is_ready(Instance *i)
 	i->h->ready(i->ctx, i);
 }
 
+static const char *fault_words(HttpFault f)
+{
+	static const char *const words[HTTP_FAULT_MAX_] = {
+	    [HTTP_FINE] = "",
+	    [HTTP_RESOLVE] = "its address is not known",
+	    [HTTP_CONNECT] = "the connection was refused",
+	    [HTTP_TLS] = "TLS failed",
+	    [HTTP_TIMEOUT] = "no answer came in time",
+	    [HTTP_CLOSED] = "the connection was closed without an answer",
+	    [HTTP_TRUNCATED] = "the answer broke off in the middle",
+	    [HTTP_GARBAGE] = "what came is no HTTP",
+	};
+	return (unsigned)f < HTTP_FAULT_MAX_ ? words[f] : "";
+}
+
 /* --- Whose port ------------------------------------------------------------------------------ */
 
 /* An answer must come from our own process. A port whose owner cannot be seen is another user's, if
@@ -106,7 +121,7 @@ static void on_first(void *ctx, const HttpEnd *end, const char *body, size_t len
 
 	i->call = NULL;
 	if (end->fault != HTTP_FINE) {
-		seen(i, "the first request failed (%s)", http_fault_name(end->fault));
+		seen(i, "its first request failed: %s", fault_words(end->fault));
 		again(i);
 		return;
 	}
@@ -134,6 +149,7 @@ static int send_first(Instance *i, Err *err)
 
 	if (!want.model)
 		want.model = i->spec->model;
+	seen(i, "it is healthy, and its first request is not answered yet");
 	int r = want.model ? 0 : server_model(i->spec->kind, i->spec->command, &model, err);
 	if (r < 0)
 		return r;
@@ -193,6 +209,7 @@ static int send_load(Instance *i, Err *err)
 
 	if (!server_load_request(i->spec->kind, i->spec->command, i->spec->settings, &path, &body))
 		return 0;
+	seen(i, "its load request is not answered yet");
 	HttpRequest rq = {.method = "POST",
 			  .path = path,
 			  .type = "application/json",
@@ -209,7 +226,7 @@ static void on_health(void *ctx, const HttpEnd *end, const char *body, size_t le
 
 	i->call = NULL;
 	if (end->fault != HTTP_FINE) {
-		seen(i, "its health page gives no answer (%s)", http_fault_name(end->fault));
+		seen(i, "its health page gives no answer: %s", fault_words(end->fault));
 		again(i);
 		return;
 	}
@@ -233,6 +250,8 @@ static int send_health(Instance *i, Err *err)
 	const char *path = server_health_path(i->spec->kind);
 	HttpRequest rq = {
 	    .method = "GET", .path = path ? path : "/", .timeout_us = LOOK_TIMEOUT_US};
+	if (!*i->seen || strncmp(i->seen, "nothing listens", 15) == 0)
+		seen(i, "it listens, and its health page is not answered yet");
 	return http_fetch(i->client, &rq, HEALTH_MAX, on_health, i, &i->call, err);
 }
 

@@ -109,7 +109,7 @@ static void on_asked(void *ctx, TrafficResult *r, const Err *err)
 static int write_prompts(Worker *w, const QualitySet *set, char **ret, Err *err)
 {
 	_cleanup_(str_done) Str text = STR_INIT;
-	_cleanup_free_ char *path = path_join(w->dir, "answers.jsonl");
+	_cleanup_free_ char *path = path_join(w->dir.path, "answers.jsonl");
 	bool failed = false;
 	for (size_t i = 0; i < set->n; i++) {
 		json_auto_t *o = json_object();

@@ -9,6 +9,7 @@
 
 #include "conf/conf.h"
 #include "eval/eval.h"
+#include "eval/trialdir.h"
 #include "gpu/sampler.h"
 #include "loadgen/figures.h"
 #include "loadgen/traffic.h"
@@ -87,7 +88,7 @@ typedef struct Worker {
 	Lease *lease;
 	Quiesce *quiesce;
 	void *room; /* room.c's own */
-	char *dir;  /* of the trial's files */
+	TrialDir dir;
 	Contents *prompts, *clips;
 	Party parties[PARTIES_MAX];
 	size_t n_parties;
@@ -96,6 +97,7 @@ typedef struct Worker {
 	/* Why the trial ends early; the first reason counts. */
 	bool over;
 	bool told_to_stop; /* by SIGTERM */
+	char doing[96];	   /* what the last progress line said */
 	Measurement m;	   /* its outcome when `over` was decided by us; completed at the end */
 	json_t *evidence;
 	char *kernel_cursor;
@@ -147,6 +149,11 @@ int measure_all(Worker *w, Err *err) _must_check_;
 /* Word errors of the answers in a result's stream, as `wer_pct` and in the evidence. */
 int speech_judge(Worker *w, const Party *p, const StreamResult *r, Err *err) _must_check_;
 int answers_judge(Worker *w, Party *p, Err *err) _must_check_;
+
+/* --- secret.c ---------------------------------------------------------------------------- */
+
+/* Takes what may be a secret out of every text of a report: -ENOMEM. */
+int secrets_hide(const Worker *w, json_t *report) _must_check_;
 
 /* --- verdict.c: what it was, in the end ------------------------------------------------------ */
 

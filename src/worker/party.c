@@ -243,7 +243,7 @@ static int prepare(Worker *w, Party *p, Err *err)
 		return r;
 	p->wants_gpu =
 	    w->job.lease_fd >= 0 && !p->spec->cpu && server_wants_gpu(p->kind, &p->command);
-	p->output_dir = str_fmt("%s/service-%zu", w->dir, w->n_parties);
+	p->output_dir = str_fmt("%s/service-%zu", w->dir.path, w->n_parties);
 	return p->output_dir ? dir_make(p->output_dir, 0700, err) : err_oom(err);
 }
 

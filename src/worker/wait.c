@@ -1,4 +1,5 @@
 #include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -16,11 +17,34 @@ int64_t worker_left_us(const Worker *w)
 	return left > 0 ? left : 0;
 }
 
+/* A process that somebody stopped (SIGSTOP, a debugger) answers nobody and does not die. */
+static bool is_stopped(const Party *p)
+{
+	char path[32], state = 0;
+	Owner o = p->instance ? instance_owner(p->instance) : (Owner){0};
+	if (!p->instance || instance_phase(p->instance) == INSTANCE_ENDED || o.leader <= 0)
+		return false;
+	(void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)o.leader);
+	FILE *f = fopen(path, "re");
+	bool read = f && fscanf(f, "%*d (%*[^)]) %c", &state) == 1;
+	if (f)
+		(void)fclose(f);
+	return read && (state == 'T' || state == 't');
+}
+
 static void check_deadline(Worker *w)
 {
-	if (!w->over && worker_left_us(w) == 0)
-		worker_over(w, OUTCOME_TIMEOUT, NULL, "the trial was not done within its %.0f s",
-			    (double)w->job.timeout_us / 1e6);
+	if (w->over || worker_left_us(w) > 0)
+		return;
+	_cleanup_(str_done) Str more = STR_INIT;
+	if (*w->doing)
+		str_addf(&more, "; it was at: %s", w->doing);
+	for (size_t i = 0; i < w->n_parties; i++)
+		if (is_stopped(&w->parties[i]))
+			str_addf(&more, "; %s is stopped by a signal and answers nobody",
+				 w->parties[i].spec->name);
+	worker_over(w, OUTCOME_TIMEOUT, NULL, "the trial was not done within its %.0f s%s",
+		    (double)w->job.timeout_us / 1e6, more.s ? more.s : "");
 }
 
 int worker_wait(Worker *w, const bool *done)
@@ -58,6 +82,7 @@ void worker_progress(Worker *w, double share, const char *fmt, ...)
 	va_start(ap, fmt);
 	str_addv(&note, fmt, ap);
 	va_end(ap);
+	(void)snprintf(w->doing, sizeof(w->doing), "%s", note.s ? note.s : "");
 	json_auto_t *o = json_object();
 	js_set(o, "event", json_string("progress"), &failed);
 	js_set(o, "share", js_number(share), &failed);

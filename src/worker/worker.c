@@ -1,8 +1,6 @@
 /* The sequence of a trial, from the request to the result. */
 #include "worker/worker.h"
 
-#include <dirent.h>
-#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -52,22 +50,6 @@ static int make_loop(Worker *w, Err *err)
 	if (r < 0)
 		return err_set(err, r, "cannot make an event loop: %s", strerror(-r));
 	return httploop_new(w->loop, &w->http, err);
-}
-
-static int make_folder(Worker *w, Err *err)
-{
-	const char *tmp = getenv("TMPDIR");
-	w->dir = str_fmt("%s/dream-trial-XXXXXX", tmp && *tmp == '/' ? tmp : "/tmp");
-	if (!w->dir)
-		return err_oom(err);
-	if (!mkdtemp(w->dir)) {
-		int r = err_set(err, -errno, "cannot make a folder for the trial (%s): %s", w->dir,
-				strerror(errno));
-		free(w->dir);
-		w->dir = NULL;
-		return r;
-	}
-	return 0;
 }
 
 static bool needs_systemd(const Job *j)
@@ -129,7 +111,7 @@ static int open_contents(Worker *w, Err *err)
 
 static int prepare(Worker *w, Err *err)
 {
-	int r = make_folder(w, err);
+	int r = trialdir_make(&w->dir, err);
 	if (r >= 0)
 		r = open_systemd(w, err);
 	if (r >= 0)
@@ -198,33 +180,11 @@ static int write_result(Worker *w)
 	json_decref(w->m.evidence);
 	w->m.evidence = json_incref(w->evidence);
 	json_auto_t *o = measurement_json(&w->m);
+	if (!o || secrets_hide(w, o) < 0)
+		return -ENOMEM;
 	js_canonical(o, &line);
 	str_addc(&line, '\n');
 	return line.failed ? -ENOMEM : write_all(w->out, line.s, line.len);
-}
-
-/* Nothing in it is a folder: the output of a service, which is in the evidence. */
-static void remove_with_files(const char *path)
-{
-	DIR *d = opendir(path);
-	if (!d)
-		return;
-	for (struct dirent *e = readdir(d); e; e = readdir(d))
-		(void)unlinkat(dirfd(d), e->d_name, 0);
-	(void)closedir(d);
-	(void)rmdir(path);
-}
-
-static void remove_folder(const char *dir)
-{
-	if (!dir)
-		return;
-	for (size_t i = 0; i < PARTIES_MAX; i++) {
-		char path[PATH_MAX];
-		(void)snprintf(path, sizeof(path), "%s/service-%zu", dir, i);
-		remove_with_files(path);
-	}
-	remove_with_files(dir);
 }
 
 static void worker_done(Worker *w)
@@ -239,12 +199,11 @@ static void worker_done(Worker *w)
 	(void)systemd_close(w->systemd);
 	sd_event_unref(w->loop);
 	lease_forget(w->lease);
-	remove_folder(w->dir);
+	trialdir_remove(&w->dir);
 	job_done(&w->job);
 	measurement_done(&w->m);
 	json_decref(w->evidence);
 	free(w->kernel_cursor);
-	free(w->dir);
 }
 
 static int set_up(Worker *w, int in, Err *err)
@@ -272,6 +231,7 @@ int worker_main(int in, int out)
 	Worker w = {.out = out,
 		    .m = MEASUREMENT_INIT,
 		    .job = {.lease_fd = -1},
+		    .dir = TRIALDIR_NONE,
 		    .began_us = clock_mono_us(&clock_system)};
 	int r = set_up(&w, in, &err);
 	if (r >= 0)
