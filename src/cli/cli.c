@@ -11,12 +11,14 @@
 #include "conf/conf.h"
 
 const Command *const commands[] = {
-    &cmd_init,	  &cmd_doctor,	   &cmd_check,	  &cmd_run,	   &cmd_eval,  &cmd_predict, &cmd_trials, &cmd_show, &cmd_plot,
-    &cmd_lineage, &cmd_promotions, &cmd_bench, &cmd_gpu,     &cmd_twin,	  NULL,
+    &cmd_init,	     &cmd_doctor, &cmd_check, &cmd_run,	 &cmd_eval,
+    &cmd_predict,    &cmd_trials, &cmd_show,  &cmd_plot, &cmd_lineage,
+    &cmd_promotions, &cmd_bench,  &cmd_gpu,   &cmd_twin, NULL,
 };
 
 /* Verbs for the build and the shell, not listed by --help. */
-static const Command *const hidden[] = {&cmd_completion, &cmd_man, &cmd_worker, NULL};
+static const Command *const hidden[] = {&cmd_completion, &cmd_man, &cmd_worker, &cmd_trial_exec,
+					NULL};
 
 static void program_help(Str *out)
 {

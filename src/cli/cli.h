@@ -63,8 +63,8 @@ typedef enum ExitCode {
 	EXIT_INTERRUPTED = 4,	 /* and resumable */
 } ExitCode;
 
-extern const Command cmd_init, cmd_doctor, cmd_check, cmd_run, cmd_eval, cmd_predict, cmd_trials, cmd_show, cmd_plot,
-    cmd_lineage, cmd_promotions, cmd_bench, cmd_gpu, cmd_twin;
+extern const Command cmd_init, cmd_doctor, cmd_check, cmd_run, cmd_eval, cmd_predict, cmd_trials,
+    cmd_show, cmd_plot, cmd_lineage, cmd_promotions, cmd_bench, cmd_gpu, cmd_twin;
 extern const Command *const commands[]; /* NULL-terminated, in the order of the help */
 
 int cli_main(int argc, char **argv);

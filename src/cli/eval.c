@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "cli/eval_view.h"
 #include "cli/internal.h"
+#include "cli/quiesce.h"
 #include "gpu/lease.h"
 #include "gpu/leasename.h"
 
@@ -60,13 +61,14 @@ static int find_gpu(Session *s, Err *err)
 /* Two measurements on one GPU would measure each other. */
 static int take_lease(Session *s)
 {
-	_cleanup_free_ char *dir = NULL, *holder = NULL;
 	Err err = ERR_INIT;
 	int r = find_gpu(s, &err);
-	if (r >= 0 && !s->gpu)
+	if (r < 0)
+		return cli_fail(EXIT_FAILED, &err);
+	if (!s->gpu)
 		return 0;
-	if (r >= 0)
-		r = lease_default_dir(&dir, &err);
+	_cleanup_free_ char *dir = NULL, *holder = NULL;
+	r = lease_default_dir(&dir, &err);
 	if (r >= 0)
 		r = lease_take(dir, s->gpu, "dream eval", &s->lease, &holder, &err);
 	if (r < 0)
@@ -205,6 +207,8 @@ static int evaluate(Session *s, int argc, char **argv)
 		r = open_evaluator(s);
 	if (r == 0)
 		r = take_lease(s);
+	if (r == 0)
+		r = cli_recover(s->plan, s->x);
 	if (r == 0)
 		r = describe_trial(s, params);
 	if (r == 0)

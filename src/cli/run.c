@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "cli/internal.h"
+#include "cli/quiesce.h"
 #include "cli/run_view.h"
 
 typedef struct Options {
@@ -58,9 +59,13 @@ enum {
 };
 
 typedef struct DryRun {
+	const Plan *plan;
+	Store *store; /* NULL: none yet */
+	int all_services;
 	Str text;
 	json_t *list;
 	bool failed;
+	Err err;
 } DryRun;
 
 /* The most that the rest of the epoch can take. */
@@ -73,7 +78,8 @@ static int64_t longest_us(const RunPreview *p)
 	return (int64_t)by_trials;
 }
 
-static void dry_json(DryRun *d, const RunPreview *p)
+/* Borrowed by the list. */
+static json_t *dry_json(DryRun *d, const RunPreview *p)
 {
 	json_t *o = json_object(), *next = json_array();
 	for (size_t i = 0; i < p->n_next; i++)
@@ -92,6 +98,7 @@ static void dry_json(DryRun *d, const RunPreview *p)
 	js_set(o, "trial_timeout_us", json_integer(p->experiment->budget.trial_timeout_us),
 	       &d->failed);
 	d->failed |= json_array_append_new(d->list, o) < 0;
+	return o;
 }
 
 static void dry_text(DryRun *d, const RunPreview *p)
@@ -127,9 +134,9 @@ static void dry_text(DryRun *d, const RunPreview *p)
 static int on_preview(void *userdata, const RunPreview *p)
 {
 	DryRun *d = userdata;
-	dry_json(d, p);
+	json_t *o = dry_json(d, p);
 	dry_text(d, p);
-	return 0;
+	return cli_cost(d->plan, p, d->store, d->all_services, &d->text, o, &d->err);
 }
 
 static int dry_run(const Options *o, const Plan *plan)
@@ -143,11 +150,12 @@ static int dry_run(const Options *o, const Plan *plan)
 	    .all_services = o->stage ? strcmp(o->stage, "colocated") == 0 : -1,
 	    .clock = &clock_system,
 	};
-	DryRun d = {.list = json_array()};
+	DryRun d = {.plan = plan, .all_services = ro.all_services, .list = json_array()};
 	Err err = ERR_INIT;
 	int r = cli_store(plan, STORE_READ, &store);
+	d.store = store;
 	if (r == 0 && run_preview(plan, store, &ro, on_preview, &d, &err) < 0)
-		r = cli_fail(EXIT_FAILED, &err);
+		r = cli_fail(EXIT_FAILED, d.err.code < 0 ? &d.err : &err);
 	if (r == 0 && (d.failed || d.text.failed || !d.list))
 		r = cli_oom();
 	if (r == 0)
@@ -272,6 +280,18 @@ static int run_session(const Options *o, Session *s)
 	return r ? r : exit_code(result);
 }
 
+/* Before anything is measured: production that a killed run left stopped. */
+static int recover_all(const Options *o, const Plan *plan)
+{
+	int r = 0;
+	for (size_t i = 0; r == 0 && i < plan->n_experiments; i++) {
+		const Experiment *x = &plan->experiments[i];
+		if (o->experiment ? strcmp(o->experiment, x->name) == 0 : x->enabled)
+			r = cli_recover(plan, x);
+	}
+	return r;
+}
+
 static int run(const void *opts, int argc, char **argv)
 {
 	const Options *o = opts;
@@ -291,6 +311,8 @@ static int run(const void *opts, int argc, char **argv)
 		r = cli_experiment(s.plan, o->experiment, &one);
 	if (r == 0 && o->dry_run)
 		return dry_run(o, s.plan);
+	if (r == 0)
+		r = recover_all(o, s.plan);
 	if (r == 0)
 		r = open_session(o, &s);
 	return r ? r : run_session(o, &s);

@@ -76,8 +76,9 @@ int learn_begin(Turn *t, Err *err)
 	t->lessons = calloc(1, sizeof(*t->lessons));
 	if (!t->lessons)
 		return err_oom(err);
-	/* A simulated box's trials have no starts to learn from. */
-	if (evaluator_stage(t->evaluator, false) == STAGE_TWIN)
+	/* Before the first run there is no store, and a simulated box's trials have no starts to
+	 * learn from. */
+	if (!t->r->store || evaluator_stage(t->evaluator, false) == STAGE_TWIN)
 		return 0;
 	TrialQuery q = {.experiment = t->x->name};
 	r = store_trials(t->r->store, &q, add_lesson, t->lessons, err);

@@ -153,6 +153,7 @@ static int run(GuardUnit *g, char *const *units, size_t n, int64_t max_us, int i
 						   .runtime_max_us = max_us,
 						   .conflicts = conflicts,
 						   .stop_post = post,
+						   .collect = true,
 						   .log_fd = -1,
 						   .input_fd = input,
 						   .stop_timeout_us = stop_timeout_us},

@@ -92,6 +92,7 @@ typedef struct TransientSpec {
 	int64_t stop_timeout_us;  /* from SIGTERM to SIGKILL, and for stop_post; 0: default */
 	int64_t start_timeout_us; /* 0: default */
 	const char *type;	  /* "exec" when NULL: the start is done when the program runs */
+	bool collect;		  /* not kept when it failed */
 	const char *binds_to;	  /* ends when this unit ends; NULL */
 } TransientSpec;
 /* argv and stop_post are executed as they are: nothing in them is expanded. */

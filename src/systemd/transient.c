@@ -104,6 +104,7 @@ static int add_properties(sd_bus_message *m, const TransientSpec *spec)
 	add_text(m, &r, "User", spec->user);
 	add_text(m, &r, "Group", spec->group);
 	add_text(m, &r, "Slice", spec->slice);
+	add_text(m, &r, "CollectMode", spec->collect ? "inactive-or-failed" : NULL);
 	add_limits(m, &r, spec);
 	add_order(m, &r, spec);
 	add_strings(m, &r, "Environment", (const char *const *)spec->env);

@@ -136,7 +136,7 @@ static int ask_all(Worker *w, const Party *p, const Contents *prompts, size_t n,
 	    .requests = (int64_t)n,
 	    .prompt = {.median = 64, .min = 1, .max = 64},
 	    .output = {.median = ANSWER_TOKENS, .min = ANSWER_TOKENS, .max = ANSWER_TOKENS}};
-	json_auto_t *extra = p->spec->ask ? js_copy(p->spec->ask) : json_object();
+	json_auto_t *extra = js_copy(p->ask);
 	if (json_object_set_new(extra, "temperature", json_real(0)) < 0)
 		return err_oom(err);
 	(void)json_object_del(extra, "ignore_eos"); /* here the answer may end */

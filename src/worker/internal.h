@@ -55,6 +55,7 @@ typedef struct Party {
 	ServerCommand command;
 	json_t *settings; /* the candidate's, all of them */
 	json_t *applied;  /* those of them that were put into the command */
+	json_t *ask;	  /* members of every LLM request */
 	uint16_t port;
 	char *url, *model, *token;
 	Protocol protocol;
@@ -62,6 +63,7 @@ typedef struct Party {
 	InstanceSpec start; /* lives as long as the instance */
 	Instance *instance; /* NULL: not started, or observed */
 	HttpClient *client; /* of an observed one: ours */
+	Owner owner;	    /* of an observed one; its cgroup is owned */
 	int sampled;	    /* the sampler's handle; -1 */
 	bool was_ready;
 	bool wants_gpu;
@@ -128,17 +130,30 @@ void party_done(Party *p);
 /* --- start.c: from nothing to all services ready and proved ---------------------------------- */
 
 int parties_start(Worker *w, Err *err) _must_check_;
-/* Asks production instead: nothing is started. */
-int parties_observe(Worker *w, Err *err) _must_check_;
+Owner party_owner(const Party *p);
+/* Keeps the processes that it has now: -ENOMEM. */
+int party_note(Party *p) _must_check_;
+/* It gave its first answer: is it on the GPU? When it is not, the trial is over. */
+void party_prove(Worker *w, Party *p);
 /* Stops all in reverse order and proves that nothing is left. */
 int parties_stop(Worker *w, Err *err) _must_check_;
 /* Remembers which processes each has now. */
 void parties_note(Worker *w);
 
+/* --- observe.c: production as it runs -------------------------------------------------------- */
+
+int parties_observe(Worker *w, Err *err) _must_check_;
+
 /* --- room.c: production out of the way, and back --------------------------------------------- */
 
 int room_make(Worker *w, Err *err) _must_check_;
 int room_give_back(Worker *w, Err *err) _must_check_;
+
+/* --- leftover.c: what a killed run left ------------------------------------------------------ */
+
+/* Stops units of trials whose worker is dead and puts production back (`state_dir` NULL: it was
+ * never stopped). 1: there was something. Runs the loop. */
+int leftover_clear(sd_event *loop, Systemd *s, const char *state_dir, Err *err) _must_check_;
 
 /* --- measure.c ------------------------------------------------------------------------------- */
 

@@ -81,7 +81,7 @@ static TrafficStream stream_of(const Worker *w, const Party *p, const Stream *lo
 	    .model = p->model && *p->model ? p->model : NULL,
 	    .language = speech ? w->job.spec.allocation.language : NULL,
 	    .streaming = !speech,
-	    .extra = p->spec->ask,
+	    .extra = p->ask,
 	    .load = load,
 	    .contents = speech ? w->clips : w->prompts,
 	    .seed = stream_seed(w, p),
@@ -312,16 +312,18 @@ static int measure_capacity(Worker *w, Party *p, Err *err)
 int measure_all(Worker *w, Err *err)
 {
 	int r = 0;
-	bool several = measured_parties(w) > 1;
+	/* Production has users: it is not pushed to its limits, nor asked longer than needed. */
+	bool observes = w->job.spec.allocation.as == AS_OBSERVE;
+	bool alone = w->job.spec.allocation.alone && measured_parties(w) > 1 && !observes;
 	for (size_t i = 0; i < w->n_parties && r >= 0 && !w->over; i++) {
 		const Stream *load = load_of(w, &w->parties[i]);
-		if (several && w->job.spec.allocation.alone && load)
+		if (alone && load)
 			r = measure_alone(w, &w->parties[i], load, err);
 	}
 	if (r >= 0 && !w->over)
 		r = measure_together(w, err);
 	for (size_t i = 0; i < w->n_parties && r >= 0 && !w->over; i++) {
-		if (!wants_capacity(w, &w->parties[i]))
+		if (observes || !wants_capacity(w, &w->parties[i]))
 			continue;
 		r = measure_capacity(w, &w->parties[i], err);
 		break;

@@ -101,9 +101,28 @@ static int take_command(Worker *w, Party *p, Err *err)
 	else
 		r = err_set(err, -EINVAL,
 			    "it has neither from_unit nor command; say one of them in dream.yaml");
-	if (r >= 0)
-		r = add_environment(s, &p->command, err);
 	return r < 0 ? r : set_folder(w, s, &p->command, err);
+}
+
+/* --- In a container -------------------------------------------------------------------------- */
+
+/* Settings, variables and the port are for the server inside. 1: it is one. */
+static int open_container(const Worker *w, Party *p, ContainerRun *ret, Err *err)
+{
+	int r = container_open(&p->command, ret, err);
+	if (r > 0 && w->job.spec.allocation.as == AS_UNITS)
+		return err_set(err, -ENOTSUP,
+			       "it is a container, and a container is no part of the unit that "
+			       "starts it; say 'as: processes' in the evaluator");
+	return r;
+}
+
+static int close_container(const Worker *w, Party *p, ContainerRun *run, Err *err)
+{
+	_cleanup_free_ char *name = str_fmt("dream-trial-%d-%zu", (int)getpid(), w->n_parties);
+	if (!name)
+		return err_oom(err);
+	return container_close(run, name, p->wants_gpu ? w->job.gpu_uuid : NULL, &p->command, err);
 }
 
 /* --- Its settings ---------------------------------------------------------------------------- */
@@ -207,6 +226,9 @@ static int name_it(const Worker *w, Party *p, Err *err)
 	p->role = server_role(p->kind);
 	if (s->protocol)
 		p->role = protocol_is_stt(p->protocol) ? ROLE_STT : ROLE_LLM;
+	p->ask = server_ask(p->kind, p->settings);
+	if (!p->ask || (json_is_object(s->ask) && json_object_update(p->ask, s->ask) < 0))
+		return err_oom(err);
 	int r = read_token(w, p, err);
 	if (r < 0)
 		return r;
@@ -217,6 +239,28 @@ static int name_it(const Worker *w, Party *p, Err *err)
 }
 
 /* --- All of them ----------------------------------------------------------------------------- */
+
+static int make_command(Worker *w, Party *p, Err *err)
+{
+	_cleanup_(container_done) ContainerRun run = {0};
+	int r = take_command(w, p, err);
+	if (r >= 0)
+		r = open_container(w, p, &run, err);
+	bool contained = r > 0;
+	if (r >= 0)
+		r = add_environment(p->spec, &p->command, err);
+	if (r >= 0)
+		r = apply_settings(w, p, err);
+	if (r >= 0)
+		r = give_port(w, p, err);
+	if (r >= 0)
+		r = name_it(w, p, err);
+	if (r < 0)
+		return r;
+	p->wants_gpu =
+	    w->job.lease_fd >= 0 && !p->spec->cpu && server_wants_gpu(p->kind, &p->command);
+	return contained ? close_container(w, p, &run, err) : 0;
+}
 
 static int prepare(Worker *w, Party *p, Err *err)
 {
@@ -232,17 +276,9 @@ static int prepare(Worker *w, Party *p, Err *err)
 		return p->url ? name_it(w, p, err)
 			      : err_set(err, -EINVAL, "it is observed, and has no url");
 	}
-	int r = take_command(w, p, err);
-	if (r >= 0)
-		r = apply_settings(w, p, err);
-	if (r >= 0)
-		r = give_port(w, p, err);
-	if (r >= 0)
-		r = name_it(w, p, err);
+	int r = make_command(w, p, err);
 	if (r < 0)
 		return r;
-	p->wants_gpu =
-	    w->job.lease_fd >= 0 && !p->spec->cpu && server_wants_gpu(p->kind, &p->command);
 	p->output_dir = str_fmt("%s/service-%zu", w->dir.path, w->n_parties);
 	return p->output_dir ? dir_make(p->output_dir, 0700, err) : err_oom(err);
 }
@@ -281,6 +317,7 @@ void party_done(Party *p)
 	servercommand_done(&p->command);
 	json_decref(p->settings);
 	json_decref(p->applied);
+	json_decref(p->ask);
 	json_decref(p->metrics_before);
 	json_decref(p->metrics_after);
 	free(p->url);
@@ -288,5 +325,6 @@ void party_done(Party *p)
 	free(p->token);
 	free(p->output_dir);
 	free(p->pids);
+	free((char *)(uintptr_t)p->owner.cgroup);
 	*p = (Party){0};
 }

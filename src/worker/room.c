@@ -32,19 +32,21 @@ static void on_restored(void *ctx, const Err *err)
 		r->err = *err;
 }
 
-static int state_dir(const Worker *w, char **ret, Err *err)
+/* An earlier run that was killed comes first: what it left holds the GPU, or production is down. */
+static int clear_leftovers(Worker *w, const char *dir, Err *err)
 {
-	const char *named = w->job.spec.allocation.state;
-	const char *home = getenv("HOME"), *xdg = getenv("XDG_STATE_HOME");
-	if (named)
-		*ret = path_join(w->job.base_dir, named);
-	else if (geteuid() == 0)
-		*ret = strdup("/var/lib/dream");
-	else if (xdg && *xdg == '/')
-		*ret = path_join(xdg, "dream");
-	else
-		*ret = path_join(home ? home : "/", ".local/state/dream");
-	return *ret ? dir_make(*ret, 0700, err) : err_oom(err);
+	Err why = ERR_INIT;
+	int r = leftover_clear(w->loop, w->systemd, dir, &why);
+	if (r == -EBUSY) {
+		worker_over(w, OUTCOME_CONTENDED, "quiesce", "an earlier run is not over: %s",
+			    why.msg);
+		return 0;
+	}
+	if (r < 0)
+		return err_set(err, r, "what an earlier run left cannot be put right: %s", why.msg);
+	if (r > 0)
+		worker_progress(w, 0, "what an earlier run had left was put right");
+	return 0;
 }
 
 static const QuiesceHandler handler = {
@@ -54,14 +56,20 @@ int room_make(Worker *w, Err *err)
 {
 	const QuiesceSpec *q = w->job.spec.allocation.quiesce;
 	_cleanup_free_ char *dir = NULL;
-	if (!q || w->job.spec.allocation.as == AS_OBSERVE)
+	int r = 0;
+	if (w->job.spec.allocation.as == AS_OBSERVE)
 		return 0;
-	if (!w->systemd)
+	if (q && !w->systemd)
 		return err_set(
 		    err, -ENOTCONN,
 		    "production must make room for the trial, and systemd cannot be asked");
-	int r = state_dir(w, &dir, err);
-	if (r < 0)
+	if (q)
+		r = worker_state_dir(&w->job.spec.allocation, w->job.base_dir, &dir, err);
+	if (r >= 0 && dir)
+		r = dir_make(dir, 0700, err);
+	if (r >= 0 && w->systemd && (w->lease || q))
+		r = clear_leftovers(w, dir, err);
+	if (r < 0 || !q || w->over)
 		return r;
 	Room *room = calloc(1, sizeof(*room));
 	if (!room)

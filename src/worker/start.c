@@ -30,12 +30,29 @@ static void on_ready(void *ctx, Instance *i)
 		p->was_ready = true;
 }
 
+/* The manager stops what is bound to the guard when that ends, which we may hear of later. */
+static bool production_returns(const Worker *w)
+{
+	UnitState u = {0};
+	const char *guard = w->quiesce ? quiesce_guard(w->quiesce) : NULL;
+	if (!guard)
+		return w->quiesce != NULL;
+	bool holds = unit_state(w->systemd, guard, &u, NULL) < 0 || strcmp(u.active, "active") == 0;
+	unit_state_done(&u);
+	return !holds;
+}
+
 /* The outcome is decided from all evidence at the end; here the trial only stops waiting. */
 static void on_ended(void *ctx, Instance *i)
 {
 	Worker *w = ctx;
 	Party *p = party_of(w, i);
-	if (p && !instance_end(i)->asked)
+	if (!p || instance_end(i)->asked)
+		return;
+	if (p->start.bind_to && production_returns(w))
+		worker_over(w, OUTCOME_CONTENDED, "quiesce",
+			    "production needs the GPU back: what kept it stopped was ended");
+	else
 		worker_over(w, OUTCOME_CRASHED, NULL, "service %s ended: %s", p->spec->name,
 			    instance_end(i)->words);
 }
@@ -66,8 +83,10 @@ static int launch(Worker *w, Party *p, Err *err)
 	    .settings = p->settings,
 	    .port = p->port,
 	    .token = p->token,
+	    .model = p->model,
 	    .systemd = units ? w->systemd : NULL,
 	    .unit_template = units && geteuid() != 0 ? "dream-trial@.service" : NULL,
+	    .bind_to = w->quiesce ? quiesce_guard(w->quiesce) : NULL,
 	    .limits = limits_of(&p->spec->limits),
 	    .lease = w->lease,
 	    .gpu_uuid = w->job.gpu_uuid,
@@ -89,11 +108,16 @@ static int launch(Worker *w, Party *p, Err *err)
 	return 0;
 }
 
-static int note_pids(Party *p)
+Owner party_owner(const Party *p)
+{
+	return p->instance ? instance_owner(p->instance) : p->owner;
+}
+
+int party_note(Party *p)
 {
 	_cleanup_free_ pid_t *now = NULL;
 	size_t n = 0;
-	Owner o = instance_owner(p->instance);
+	Owner o = party_owner(p);
 	if (owner_pids(&o, &now, &n) < 0 || n == 0)
 		return 0;
 	pid_t *all = reallocarray(p->pids, p->n_pids + n, sizeof(*all));
@@ -113,8 +137,9 @@ static int note_pids(Party *p)
 void parties_note(Worker *w)
 {
 	for (size_t i = 0; i < w->n_parties; i++)
-		if (w->parties[i].instance)
-			(void)note_pids(&w->parties[i]);
+		if ((w->parties[i].instance || w->parties[i].owner.leader > 0) &&
+		    party_note(&w->parties[i]) < 0)
+			return; /* what is known already must do */
 }
 
 /* --- Proof ----------------------------------------------------------------------------------- */
@@ -123,7 +148,7 @@ static void prove(Worker *w, Party *p)
 {
 	_cleanup_free_ pid_t *pids = NULL;
 	size_t n = 0;
-	Owner o = instance_owner(p->instance);
+	Owner o = party_owner(p);
 	if (owner_pids(&o, &pids, &n) < 0)
 		return;
 	p->placement =
@@ -157,7 +182,7 @@ static bool is_placed(const PlacementProof *p)
 }
 
 /* The first answer was given, so whatever it runs on is in use now. */
-static void prove_placement(Worker *w, Party *p)
+void party_prove(Worker *w, Party *p)
 {
 	if (!p->wants_gpu || !w->sampler)
 		return;
@@ -192,30 +217,13 @@ int parties_start(Worker *w, Err *err)
 			return r;
 		if (worker_wait(w, &p->was_ready) < 0)
 			break;
-		if (note_pids(p) < 0)
+		if (party_note(p) < 0)
 			return err_oom(err);
 		p->client = instance_client(p->instance);
 		if (w->sampler && p->sampled >= 0)
 			sampler_ready(w->sampler, p->sampled);
 		ask_account(w, p);
-		prove_placement(w, p);
-	}
-	return 0;
-}
-
-int parties_observe(Worker *w, Err *err)
-{
-	for (size_t i = 0; i < w->n_parties; i++) {
-		Party *p = &w->parties[i];
-		HttpTarget target = {0};
-		int r = httptarget_parse(p->url, &target, err);
-		HttpClientSpec spec = {.target = &target, .token = p->token};
-		if (r >= 0)
-			r = httpclient_new(w->http, &spec, &p->client, err);
-		httptarget_done(&target);
-		if (r < 0)
-			return r;
-		p->was_ready = true;
+		party_prove(w, p);
 	}
 	return 0;
 }

@@ -45,6 +45,19 @@ static ServiceEvidence evidence_of(Party *p)
 	return e;
 }
 
+/* Where production took the GPU back, the ends of services say nothing more; a broken card does. */
+static int weigh(Worker *w, const TrialEvidence *all, json_t **ret, Err *err)
+{
+	bool gave_way = w->m.outcome == OUTCOME_CONTENDED && strcmp(w->m.cause, "quiesce") == 0;
+	Measurement aside = MEASUREMENT_INIT;
+	int r = trial_verdict(all, gave_way ? &aside : &w->m, ret, err);
+	if (r >= 0 && aside.outcome == OUTCOME_HARDWARE_FAULT)
+		(void)measurement_fail(&w->m, OUTCOME_HARDWARE_FAULT, NULL, "%s",
+				       aside.reason ? aside.reason : "");
+	measurement_done(&aside);
+	return r;
+}
+
 static int judge(Worker *w, const SamplerReport *gpu, Err *err)
 {
 	ServiceEvidence services[PARTIES_MAX];
@@ -59,7 +72,7 @@ static int judge(Worker *w, const SamplerReport *gpu, Err *err)
 	TrialEvidence all = {
 	    .services = services, .n = n, .gpu = gpu, .kernel = kernel, .kernel_len = kernel_len};
 	json_t *proof = NULL;
-	int r = trial_verdict(&all, &w->m, &proof, err);
+	int r = weigh(w, &all, &proof, err);
 	if (r < 0)
 		return r;
 	return !proof || json_object_set_new(w->evidence, "verdict", proof) == 0 ? 0 : err_oom(err);
