@@ -171,8 +171,17 @@ static void add_words(Party *p, json_t *o, bool *failed)
 	server_words_done(&words);
 }
 
-/* What the memory model learns from. */
-static void add_memory(Party *p, json_t *o, bool *failed)
+/* What CUDA can give out, which servers count their share of: without what the driver keeps. */
+static int64_t cuda_bytes(const Worker *w)
+{
+	const GpuState *s = w->sampler ? sampler_state(w->sampler) : NULL;
+	if (!s || s->total_bytes <= 0)
+		return 0;
+	return s->total_bytes - (s->reserved_bytes > 0 ? s->reserved_bytes : 0);
+}
+
+/* What the memory model learns from. Few versions say how large the card is. */
+static void add_memory(const Worker *w, Party *p, json_t *o, bool *failed)
 {
 	size_t len = 0;
 	VllmLog log = {0};
@@ -180,6 +189,8 @@ static void add_memory(Party *p, json_t *o, bool *failed)
 	if (!text || strcmp(p->spec->kind, "vllm") != 0 ||
 	    vllm_log_parse(text, len, &log, NULL) < 0)
 		return;
+	if (log.start.total_bytes <= 0)
+		log.start.total_bytes = cuda_bytes(w);
 	js_set(o, "memory", vllm_start_json(&log.start), failed);
 	vllm_log_done(&log);
 }
@@ -200,7 +211,7 @@ static json_t *party_json(Worker *w, Party *p)
 		js_set(o, "placement", json_string(placement_name(p->placement.placement)),
 		       &failed);
 	add_words(p, o, &failed);
-	add_memory(p, o, &failed);
+	add_memory(w, p, o, &failed);
 	if (p->has_together)
 		js_set(o, "load", stream_figures_json(&p->together), &failed);
 	json_t *slow = slowdown_json(p);
