@@ -138,7 +138,6 @@ TEST(kernel_messages_since_a_cursor_are_read_alone)
 
 TEST(what_is_no_cursor_is_refused)
 {
-	BENCH(b);
 	char *text;
 	size_t n;
 	Err err = ERR_INIT;
