@@ -327,15 +327,16 @@ static void evaluator_yaml(const Parts *p, Str *out)
 
 /* --- The memory model ------------------------------------------------------------------------ */
 
-/* KV bytes of one token from a log that rounds to 0.01 GiB: they are a multiple of 1,024 for every
- * usual model, and where just one such number is possible it is that one. */
+/* KV bytes of one token from a log that rounds to 0.01 GiB. They are layers x heads x head size x
+ * 4 at 16 bits, for usual models a multiple of 2,048: where just one such number is possible it is
+ * taken. */
 static double token_bytes(const VllmStart *st, bool *ret_exact)
 {
 	double raw = st->kv_gib * (1 << 30) / (double)st->kv_tokens;
 	double off = 0.005 * (1 << 30) / (double)st->kv_tokens;
-	double low = ceil((raw - off) / 1024), high = floor((raw + off) / 1024);
+	double low = ceil((raw - off) / 2048), high = floor((raw + off) / 2048);
 	*ret_exact = low == high;
-	return *ret_exact ? low * 1024 : round(raw);
+	return *ret_exact ? low * 2048 : round(raw);
 }
 
 static int64_t others_bytes(const Parts *p)
@@ -383,7 +384,8 @@ static void fact_yaml(const Part *part, double total, Str *out)
 		str_addc(out, '\n');
 	}
 	str_addf(out, "          token_bytes: %.0f%s\n", bytes,
-		 exact ? "" : "   # from rounded figures: within a few per cent");
+		 exact ? "   # the one multiple of 2,048 that fits the log's rounded figures"
+		       : "   # from rounded figures: within a few per cent");
 	_cleanup_free_ char *source = str_fmt("start-up log of %s at %g", s->unit, share);
 	str_add(out, "          source: ");
 	yaml_text(source ? source : "start-up log", out);

@@ -246,12 +246,13 @@ static int find_target(const FoundServer *s, Tune *t)
 {
 	_cleanup_(servercommand_done) ServerCommand c = {0};
 	json_auto_t *set = json_object();
+	const ServiceSpec plain = {0};
 	bool failed = !set;
 	t->unit = strdup(s->unit);
 	js_set(set, t->setting, js_text(mark), &failed);
 	if (failed || !t->unit || servercommand_copy(&s->command, &c) < 0)
 		return -ENOMEM;
-	if (!*s->unit || server_apply(s->kind, NULL, set, &c, NULL) < 0)
+	if (!*s->unit || server_apply(s->kind, &plain, set, &c, NULL) < 0)
 		return 0;
 	for (size_t i = 1; c.argv[i]; i++) {
 		size_t name = strcspn(c.argv[i], "=");
