@@ -23,7 +23,8 @@ static void check_rows(Normaliser n, const Row *rows, size_t count)
 
 #define CHECK_ROWS(n, rows) check_rows(n, rows, sizeof(rows) / sizeof(*(rows)))
 
-/* Inputs and outputs of the original's own tests (openai/whisper, tests/test_normalizer.py). */
+/* Inputs and outputs of the original's own tests, all of them: openai/whisper,
+ * tests/test_normalizer.py at commit 12410616f28a. */
 TEST(the_originals_own_examples_of_numbers_come_out_the_same)
 {
 	static const Row rows[] = {

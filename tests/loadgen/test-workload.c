@@ -122,6 +122,26 @@ TEST(there_are_two_profiles_when_none_is_written)
 	CHECK_ERR(workload_default(2, &w), ENOENT);
 }
 
+/* A trial in another process gets them as a file is written. */
+TEST(a_profile_that_nobody_wrote_is_read_as_one_that_is_written)
+{
+	for (size_t i = 0; i < 2; i++) {
+		Workload w;
+		CHECK_OK(workload_default(i, &w));
+		json_auto_t *o = conf_dump(&workload_table, &w);
+		char *text = json_dumps(o, 0);
+		CHECK(text);
+		Read r = read_text(text);
+		CHECK_STR(r.messages, "");
+		CHECK_INT(r.errors, 0);
+		json_auto_t *again = conf_dump(&workload_table, &r.w);
+		CHECK(json_equal(o, again));
+		read_done(&r);
+		free(text);
+		conf_done(&workload_table, &w);
+	}
+}
+
 TEST(lengths_keep_their_median_and_their_ends)
 {
 	Lengths l = {.median = 200, .sigma = 0.5, .min = 50, .max = 900};
