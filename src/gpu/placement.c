@@ -67,10 +67,13 @@ static void prove_absence(PlacementProof *p, const Found *f, const char *service
 			 f->n_hidden, service);
 	} else {
 		p->placement = PLACED_NOT;
+		char least[48] = "";
+		if (expected_bytes > 0)
+			snprintf(least, sizeof(least), ", where it must hold at least %.0f MiB",
+				 mib(expected_bytes));
 		snprintf(p->reason, sizeof(p->reason),
-			 "none of the %zu process%s of %.60s is on the GPU, where it must hold at "
-			 "least %.0f MiB",
-			 n_pids, n_pids == 1 ? "" : "es", service, mib(expected_bytes));
+			 "none of the %zu process%s of %.60s is on the GPU%s", n_pids,
+			 n_pids == 1 ? "" : "es", service, least);
 	}
 }
 

@@ -129,7 +129,7 @@ static void on_first(void *ctx, const HttpEnd *end, const char *body, size_t len
 		is_ready(i);
 		return;
 	}
-	seen(i, "the first request failed: %.120s", err.msg);
+	seen(i, "its first request failed: %.120s", err.msg);
 	if (end->status == 503 || end->status == 429) {
 		again(i);
 		return;
