@@ -1,0 +1,195 @@
+#!/usr/bin/env python3
+"""The same experiment through processes, HTTP and NVML as in virtual time: the same verdicts, memory to the byte, medians
+within a tenth; and what is learned from starts alone. LONG=1: the whole example too."""
+import json
+import os
+import re
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../run"))
+from tap import Box, DREAM, ROOT, run_cases  # noqa: E402
+
+NVML = os.environ["TWIN_FOLDER"]
+SPEED = 5
+
+
+def through_processes(name, folder=None):
+    """A configuration whose paths are those of this build."""
+    with open(os.path.join(folder or os.path.join(ROOT, "examples"), name)) as f:
+        text = f.read()
+    text = text.replace("../boxes/", "boxes/").replace("boxes/", os.path.join(ROOT, "boxes/"))
+    text = text.replace("../build/src/twin/nvml", NVML).replace(": NVML", f": {NVML}")
+    return text.replace("../build/dream", DREAM).replace("[DREAM,", f"[{DREAM},")
+
+
+def in_virtual_time(text, speed):
+    """The same experiment on the same box, in process; times and rates are those of life again."""
+    text = re.sub(r"    evaluator:\n.*?\n\n", f"    evaluator: {{kind: twin, box: {ROOT}/boxes/rtx3060.yaml}}\n\n", text, flags=re.S)
+    text = re.sub(r"      others:.*?(?=      judge:)", "", text, flags=re.S)
+    text = re.sub(r"        command: \[.*?\]\n", "", text, flags=re.S)
+    text = re.sub(r"        (?:gpu_bytes|ready_timeout|stop_timeout|ready_text):.*\n", "", text)
+    text = re.sub(r"    (?:gpu: GPU|search_services).*\n", "", text)
+    text = text.replace("kind: whispercpp", "kind: whisper").replace("whisper_model_size: model\n", "whisper_model_size: model_size\n")
+    text = re.sub(r"rate: (\d+)", lambda m: f"rate: {float(m[1]) / speed:g}", text)
+    text = re.sub(r"limit: (\d+) ms", lambda m: f"limit: {int(m[1]) * speed} ms", text)
+    text = re.sub(r"(latency_ms: .*worst: )(\d+)", lambda m: f"{m[1]}{int(m[2]) * speed}", text)
+    return re.sub(r"trial_timeout_sec: \d+", "trial_timeout_sec: 3600", text)
+
+
+def evaluated(box, *params):
+    """One trial with all services: it may well fail."""
+    done = box.dream("eval", "--json", "--all-services", box.config, *params, timeout=200)
+    assert done.code in (0, 1) and done.out, done
+    return json.loads(done.out)["measurement"]
+
+
+def example_speed(text):
+    return int(re.search(r'--speed, "(\d+)"', text)[1])
+
+
+def shares_below_the_need_are_refused_as_in_virtual_time_and_fail_with_the_servers_own_words():
+    text = through_processes("rtx3060-processes.yaml")
+    with Box(text) as real, Box(in_virtual_time(text, example_speed(text))) as virtual:
+        for share in ("0.4", "0.45"):
+            params = (f"vllm_memory_util={share}", "whisper_model_size=small")
+            a, b = evaluated(real, *params), evaluated(virtual, *params)
+            assert (a["status"], a["cause"]) == (b["status"], b["cause"]) == ("start_failed", "kv_cache"), (a, b)
+            assert "No available memory for the cache blocks" in a["reason"], a["reason"]
+        said = [{json.dumps(c["params"]): (c["verdict"], c["reason"]) for c in b.json("predict", b.config, "--json")["candidates"]
+                 if c["verdict"] == "infeasible"} for b in (real, virtual)]
+        assert len(said[0]) == 6 and said[0] == said[1], said
+
+
+def memory_is_the_same_to_the_byte():
+    """The highest sum of all processes, of every size of Whisper beside the language model."""
+    text = through_processes("rtx3060-processes.yaml")
+    text = re.sub(r"capacity_max: \d+", "capacity_max: 0", text).replace("requests: 60", "requests: 12")
+    with Box(text) as real, Box(in_virtual_time(text, example_speed(text))) as virtual:
+        for size, share in (("tiny", "0.5"), ("small", "0.6")):
+            params = (f"vllm_memory_util={share}", f"whisper_model_size={size}")
+            a, b = evaluated(real, *params), evaluated(virtual, *params)
+            peaks = [m["metrics"]["gpu_memory_pct"]["value"] / 100 * 12622168064 for m in (a, b)]
+            assert abs(peaks[0] - peaks[1]) < 1, (params, peaks)
+
+
+AGREE = {  # the example's, at a speed at which nobody is hurried; lengths that are the same for every request
+    r'--speed, "\d+"': f'--speed, "{SPEED}"',
+    r"capacity_max: \d+": "capacity_max: 0",
+    r"(llm:\n +arrivals: poisson\n +rate: )\d+\n( +requests: )\d+": rf"\g<1>{SPEED * 8 // 5}\n\g<2>160",
+    r"(stt:\n +arrivals: poisson\n +rate: )\d+\n( +requests: )\d+": rf"\g<1>{SPEED * 4 // 5}\n\g<2>80",
+    r"prompt_tokens: \{.*\}": "prompt_tokens: {median: 130, sigma: 0}",
+    r"output_tokens: \{.*\}": "output_tokens: {median: 40, sigma: 0}",
+    r"clip_ms: \{.*\}": "clip_ms: {median: 3000, sigma: 0}",
+}
+
+
+def medians_agree_with_virtual_time_within_a_tenth():
+    if os.environ.get("SANITIZED"):
+        return "times of a program with sanitizers are its sanitizers'"
+    text = through_processes("rtx3060-processes.yaml")
+    for pattern, by in AGREE.items():
+        text, n = re.subn(pattern, by, text)
+        assert n > 0, pattern
+    names = ("llm_latency_ms", "llm_ttft_ms", "stt_latency_ms")
+    params = ("vllm_memory_util=0.6", "whisper_model_size=base")
+    # The generator takes 1.3 tokens for a word, as real tokenisers do of plain English; the twin's counts short words as one.
+    with Box(text) as real, Box(in_virtual_time(text, SPEED).replace("median: 130", "median: 100")) as virtual:
+        out = virtual.json("twin", virtual.config, "--json", "-w", "steady", "-r", "25", "--all-services", *params)
+        want = {n: out["metrics"][n]["median"] for n in names}
+        m = evaluated(real, *params)
+        own = m["evidence"].get("generator") or {}
+        if m["status"] == "measure_failed" and own.get("limited_by_client"):
+            return f"this machine is too busy: {own['limited_why']}"
+        assert m["status"] == "ok", m
+        got = {n: m["metrics"][n]["value"] * SPEED for n in names}
+        late = {n: own["late_p50_us"] * SPEED / 1e3 / want[n] for n in names}
+        print("#", {n: (round(want[n], 1), round(got[n], 1), f"late {100 * late[n]:.2f} %") for n in names}, flush=True)
+        if max(late.values()) >= 0.01:
+            return f"this machine is too busy: half of the requests were sent {own['late_p50_us']} us late or more"
+        for n in names:
+            assert abs(got[n] / want[n] - 1) < 0.1, (n, want[n], got[n])
+
+
+# --- Learning -----------------------------------------------------------------------------------------------------
+
+
+def asked(box):
+    rows = box.json("trials", "-c", box.config, "--json", "-p", "search")["trials"]
+    return [(t["ask"], t["origin"], t["params"]["share"], t["measurement"]["status"]) for t in rows]
+
+
+def what_cannot_start_is_learned_from_starts_and_not_started_again():
+    with Box(through_processes("learn.yaml", os.path.dirname(os.path.abspath(__file__)))) as box:
+        done = box.run()
+        assert done.code in (0, 3), done  # with a winner or without
+        lines = done.out.splitlines()
+        learned = [i for i, line in enumerate(lines) if line.startswith("learned from its start: Qwen2.5-7B-Instruct-AWQ takes 5.5")]
+        assert len(learned) == 1, done
+        assert any("start_failed" in line for line in lines[:learned[0]]), done
+        rows = asked(box)
+        never = {0.30, 0.32, 0.34, 0.36, 0.38, 0.40, 0.42, 0.44, 0.45, 0.46} - {share for _, _, share, _ in rows}
+        assert never, f"every candidate was started: {rows}"
+        assert {s for _, _, share, s in rows if share > 0.5} == {"ok"}, rows
+
+
+def a_run_that_is_killed_asks_what_it_would_have_asked():
+    text = through_processes("learn.yaml", os.path.dirname(os.path.abspath(__file__)))
+    with Box(text) as whole, Box(text) as cut:
+        assert whole.run().code in (0, 3)
+        want = asked(whole)
+        for after in (2, len(want) // 2, len(want) - 1):
+            p = cut.start("run", "-c", cut.config)
+            until = time.monotonic() + 60
+            while p.poll() is None and time.monotonic() < until:
+                if os.path.exists(cut.store) and len(asked_so_far(cut)) >= after:
+                    break
+                time.sleep(0.05)
+            p.kill()
+            p.communicate()
+        done = cut.run()
+        assert done.code in (0, 3), done
+        assert asked(cut) == want, (asked(cut), want)
+        cut.verify()
+
+
+def asked_so_far(box):
+    done = box.dream("trials", "-c", box.config, "--json", "-p", "search")
+    return json.loads(done.out)["trials"] if done.code == 0 and done.out else []
+
+
+# --- The whole example --------------------------------------------------------------------------------------------
+
+
+def verdicts(box):
+    """Of each candidate: how its trials of the search ended."""
+    rows = box.json("trials", "-c", box.config, "--json")["trials"]
+    return {(json.dumps(t["params"], sort_keys=True), t["purpose"], t["measurement"]["status"], t["measurement"].get("cause"))
+            for t in rows if t["purpose"] in ("search", "predict")}
+
+
+def the_whole_example_ends_as_in_virtual_time_in_less_than_three_minutes():
+    if os.environ.get("LONG") != "1":
+        return "it takes minutes; LONG=1 runs it, as `make soak` does"
+    text = through_processes("rtx3060-processes.yaml")
+    with Box(text) as real, Box(in_virtual_time(text, example_speed(text))) as virtual:
+        assert virtual.run().code == 0
+        began = time.monotonic()
+        done = real.run(timeout=600)
+        took_s = time.monotonic() - began
+        print(f"# {took_s:.0f} s", flush=True)
+        if "the load generator was the bottleneck" in done.out and verdicts(real) != verdicts(virtual):
+            return "this machine is too busy: trials could not be measured"
+        assert done.code == 0, done
+        assert verdicts(real) == verdicts(virtual), (verdicts(real) ^ verdicts(virtual))
+        a, b = real.result(), virtual.result()
+        assert [r[0]["params"] for r in a.values()] == [r[0]["params"] for r in b.values()], (a, b)
+        assert took_s < 180, f"it took {took_s:.0f} s"
+
+
+run_cases([shares_below_the_need_are_refused_as_in_virtual_time_and_fail_with_the_servers_own_words,
+           memory_is_the_same_to_the_byte,
+           medians_agree_with_virtual_time_within_a_tenth,
+           what_cannot_start_is_learned_from_starts_and_not_started_again,
+           a_run_that_is_killed_asks_what_it_would_have_asked,
+           the_whole_example_ends_as_in_virtual_time_in_less_than_three_minutes])
