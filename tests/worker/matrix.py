@@ -154,10 +154,10 @@ class Trial:
             load = {"stt": {**stream, "requests": requests or 6, "clip_ms": {"median": 1000, "sigma": 0.1}}}
         else:
             load = {"llm": {**stream, "requests": requests or 12, "prompt_tokens": {"median": 16, "sigma": 0.1},
-                            "output_tokens": {"median": 12, "sigma": 0.1}}}
-        bursty = {k: {**v, "arrivals": "gamma", "rate": 1, "cv": 3} for k, v in load.items()}
-        for v in bursty.values():
-            del v["users"]
+                            "output_tokens": {"median": 12, "sigma": 0.1}}, "capacity_max": 0}
+        bursty = {k: v if k == "capacity_max" else {**v, "arrivals": "gamma", "rate": 1, "cv": 3} for k, v in load.items()}
+        for name in ("llm", "stt"):
+            bursty.get(name, {}).pop("users", None)
         ev = {"kind": "gpu_allocation", "as": "processes", "alone": False, "env": {"MATRIX": self.mark, **p.env},
               **({"clips": p.clips} if p.clips else {}), **(evaluator or {})}
         text = CONFIG.format(gpu=f"gpu: {GPU}" if p.gpu else "", evaluator=json.dumps(ev), load=json.dumps(load), bursty=json.dumps(bursty),
