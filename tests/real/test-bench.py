@@ -35,10 +35,10 @@ def both_ways_to_ask_streamed_or_not_count_the_tokens_that_the_server_counted():
         for protocol in ["openai-completions", "openai-chat"]:
             for whole in [(), ("--no-stream",)]:
                 before = s.metric("llamacpp:tokens_predicted_total")
-                f = bench_json("llm", s.url, "-p", protocol, "-n", 12, "-w", 0, *SHORT, *whole)["figures"]
-                assert f["sent"] == f["answered"] == 12 and f["failures"] == {}, (protocol, whole, f)
+                f = bench_json("llm", s.url, "-p", protocol, "-n", 40, "-w", 0, *SHORT, *whole)["figures"]
+                assert f["sent"] == f["answered"] == 40 and f["failures"] == {}, (protocol, whole, f)
                 written = s.metric("llamacpp:tokens_predicted_total") - before
-                assert written == 12 * TOKENS, (protocol, whole, written)
+                assert written == 40 * TOKENS, (protocol, whole, written)
                 assert 0 < p50(f, "e2e_ms") < 5000
                 if whole:
                     assert f["ttft_ms"] is None and f["tpot_ms"] is None, f
