@@ -16,6 +16,7 @@ quick: build
 
 bench:
 	tools/deps
+	-tools/deps bench
 	tools/bench $(BUILD)
 
 # What takes long: a run that is killed hundreds of times, and whose every call fails in turn; intervals whose coverage is
