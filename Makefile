@@ -22,7 +22,7 @@ bench:
 # What takes long: a run that is killed hundreds of times, and whose every call fails in turn; intervals whose coverage is
 # simulated more often. KILLS, FAULTS, SEED and ROUNDS can be given.
 soak: build
-	KILLS=$${KILLS:-200} FAULTS=$${FAULTS:-all} SEED=$${SEED:-1} ROUNDS=$${ROUNDS:-10000} REAL_SIZE=large LONG=1 MATRIX=all \
+	DREAM_SOAK=1 KILLS=$${KILLS:-200} FAULTS=$${FAULTS:-all} SEED=$${SEED:-1} ROUNDS=$${ROUNDS:-10000} REAL_SIZE=large LONG=1 MATRIX=all \
 		tools/run-tests $(BUILD) --timeout-multiplier 20 run-crash run-faults coverage loadgen-wer \
 		real-experiment processes worker-matrix
 

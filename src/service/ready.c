@@ -366,6 +366,10 @@ static int on_tick(sd_event_source *s, uint64_t at, void *ctx)
 	(void)s;
 	(void)at;
 
+	if (i->job) { /* the manager is still starting it: without a port it would look ready */
+		again(i);
+		return 0;
+	}
 	int r = i->client ? look_http(i, &err) : look_plain(i, &err);
 	if (r < 0)
 		instance_abort(i, "it cannot be asked whether it is ready: %.180s", err.msg);

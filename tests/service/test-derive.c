@@ -63,6 +63,22 @@ TEST(environment_files_are_read_as_the_manager_reads_them)
 	}
 }
 
+TEST(an_environment_that_is_written_is_read_again)
+{
+	static char plain[] = "A=1", quotes[] = "B=\"q\" 'x' \\d \\", shell[] = "C=$HOME `id` # no",
+		    lines[] = "D=one\n two\\\n\tthree ", empty[] = "E=", utf8[] = "F=\xc3\xa4=b",
+		    no_name[] = "2=x", control[] = "G=\033[1m", not_utf8[] = "H=\xff",
+		    function[] = "f()=x";
+	char *const env[] = {plain,   quotes,  shell,	 lines,	   empty, utf8,
+			     no_name, control, not_utf8, function, NULL};
+	_cleanup_free_ char *text = envfile_text(env);
+	char **back = parsed(text);
+	CHECK_INT(strings_count(back), 6);
+	for (size_t i = 0; i < 6; i++)
+		CHECK_STR(env_get(back, env[i], 1), env[i] + 2);
+	strings_free(back);
+}
+
 TEST(environment_files_that_cannot_be_trusted_are_refused)
 {
 	char **env = NULL;

@@ -365,6 +365,27 @@ def one_that_cannot_start_is_started_once():
     nothing_is_left()
 
 
+def the_units_of_a_dead_run_are_stopped_before_anything_is_done():
+    sh("systemd-run", "--unit=dream-trial-999999999_20001_judge.service", "sleep", "1000")
+    sh("systemd-run", f"--unit=dream-trial-{os.getpid()}_20001_judge.service", "sleep", "1000")  # of one that lives
+    write("/run/dream-worker/dream-trial-999999999_20001_judge.service", "A=1\n", 0o600)
+    m, done = evaluate(config(window=closed_window()))
+    assert m["status"] == "contended", done
+    assert trial_units() == [f"dream-trial-{os.getpid()}_20001_judge.service"], trial_units()
+    sh("systemctl", "stop", *trial_units())
+    nothing_is_left()
+
+
+def a_container_among_units_is_refused_with_a_word():
+    write("/run/systemd/system/boxed.service", "[Service]\nExecStart=/usr/bin/docker run --rm vllm/vllm-openai --model m\n")
+    sh("systemctl", "daemon-reload")
+    path = config()
+    with open(path) as f:
+        write(path, f.read().replace("from_unit: judge.service", "from_unit: boxed.service"))
+    m, done = evaluate(path)
+    assert m["status"] == "measure_failed" and "container" in m["reason"] and "as: processes" in m["reason"], done
+
+
 def a_dry_run_tells_the_time_and_the_downtime_and_stops_nothing():
     before = invocations()
     done = finish(start("run", "-c", config(), "--dry-run"))
@@ -401,7 +422,9 @@ CASES = [a_dry_run_tells_the_time_and_the_downtime_and_stops_nothing,
          production_is_back_when_the_worker_is_killed,
          production_is_back_when_the_guards_process_is_killed,
          a_candidate_that_runs_out_of_memory_is_told_from_its_output_and_is_not_restarted,
-         one_that_cannot_start_is_started_once]
+         one_that_cannot_start_is_started_once,
+         the_units_of_a_dead_run_are_stopped_before_anything_is_done,
+         a_container_among_units_is_refused_with_a_word]
 if os.environ.get("DREAM_SOAK"):
     CASES += [a_run_searches_beside_production_and_what_it_measured_is_the_next_estimate]
 
