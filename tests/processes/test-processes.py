@@ -178,12 +178,14 @@ def the_whole_example_ends_as_in_virtual_time_in_less_than_three_minutes():
         done = real.run(timeout=600)
         took_s = time.monotonic() - began
         print(f"# {took_s:.0f} s", flush=True)
-        if "the load generator was the bottleneck" in done.out and verdicts(real) != verdicts(virtual):
+        missed = done.code != 0 or verdicts(real) != verdicts(virtual)
+        if missed and "the load generator was the bottleneck" in done.out:
             return "this machine is too busy: trials could not be measured"
         assert done.code == 0, done
         assert verdicts(real) == verdicts(virtual), (verdicts(real) ^ verdicts(virtual))
-        a, b = real.result(), virtual.result()
-        assert [r[0]["params"] for r in a.values()] == [r[0]["params"] for r in b.values()], (a, b)
+        # Which share wins beside tiny is chance: 0.50 and 0.60 are as far from the memory that is aimed at.
+        sizes = [[r[0]["params"]["whisper_model_size"] for r in b.result().values()] for b in (real, virtual)]
+        assert sizes[0] == sizes[1] == ["tiny"], (real.result(), virtual.result())
         assert took_s < 180, f"it took {took_s:.0f} s"
 
 
