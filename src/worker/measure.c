@@ -119,13 +119,18 @@ static void check_answers(Worker *w, const Party *p, const StreamFigures *f)
 			    (long long)f->failed, (long long)f->sent, p->spec->name, why);
 }
 
+/* We were too slow ourselves, because the machine had other work: that says nothing about the
+ * candidate, and another time may be better. */
+static void disturbed(Worker *w, const char *why)
+{
+	worker_over(w, OUTCOME_CONTENDED, "generator", "%s: such numbers are not the services'",
+		    why);
+}
+
 static void check_generator(Worker *w, const TrafficResult *r)
 {
 	if (r->limited_by_client)
-		worker_over(w, OUTCOME_MEASURE_FAILED, NULL,
-			    "the load generator was the bottleneck, so the numbers are not the "
-			    "services': %s",
-			    r->limited_why);
+		disturbed(w, r->limited_why);
 }
 
 /* --- Alone ----------------------------------------------------------------------------------- */
@@ -304,6 +309,10 @@ static int measure_capacity(Worker *w, Party *p, Err *err)
 		return 0;
 	if (search.err.code < 0)
 		return err_set(err, search.err.code, "%s", search.err.msg);
+	if (search.result.limited_by_client) {
+		disturbed(w, search.result.words);
+		return 0;
+	}
 	return note_capacity(w, &search.result, err);
 }
 

@@ -99,7 +99,7 @@ def medians_agree_with_virtual_time_within_a_tenth():
         want = {n: out["metrics"][n]["median"] for n in names}
         m = evaluated(real, *params)
         own = m["evidence"].get("generator") or {}
-        if m["status"] == "measure_failed" and own.get("limited_by_client"):
+        if m["status"] == "contended" and own.get("limited_by_client"):
             return f"this machine is too busy: {own['limited_why']}"
         assert m["status"] == "ok", m
         got = {n: m["metrics"][n]["value"] * SPEED for n in names}
