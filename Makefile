@@ -24,7 +24,7 @@ bench:
 soak: build
 	DREAM_SOAK=1 KILLS=$${KILLS:-200} FAULTS=$${FAULTS:-all} SEED=$${SEED:-1} ROUNDS=$${ROUNDS:-10000} REAL_SIZE=large LONG=1 MATRIX=all \
 		tools/run-tests $(BUILD) --timeout-multiplier 20 run-crash run-faults coverage loadgen-wer \
-		real-experiment processes worker-matrix
+		real-experiment processes worker-matrix units-e2e
 
 build:
 	tools/deps
