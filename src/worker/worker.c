@@ -206,6 +206,17 @@ static void worker_done(Worker *w)
 	free(w->kernel_cursor);
 }
 
+/* A service that hangs takes all of its time to stop. */
+static int64_t margin_of(const Job *j)
+{
+	int64_t margin = j->timeout_us / MARGIN_SHARE;
+	for (size_t i = 0; i < j->n_services && margin < MARGIN_MAX_US; i++)
+		margin += j->services[i].stop_timeout_us;
+	if (margin > MARGIN_MAX_US)
+		margin = MARGIN_MAX_US;
+	return margin < j->timeout_us / 3 ? margin : j->timeout_us / 3;
+}
+
 static int set_up(Worker *w, int in, Err *err)
 {
 	_cleanup_free_ char *text = NULL;
@@ -217,10 +228,7 @@ static int set_up(Worker *w, int in, Err *err)
 		r = job_read(text, len, &w->job, err);
 	if (r < 0)
 		return r;
-	int64_t margin = w->job.timeout_us / MARGIN_SHARE;
-	if (margin > MARGIN_MAX_US)
-		margin = MARGIN_MAX_US;
-	w->deadline_us = w->began_us + w->job.timeout_us - margin;
+	w->deadline_us = w->began_us + w->job.timeout_us - margin_of(&w->job);
 	w->evidence = json_object();
 	return w->evidence ? make_loop(w, err) : err_oom(err);
 }
