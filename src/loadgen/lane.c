@@ -337,7 +337,7 @@ static int send_one(Lane *l, int64_t planned_us, Err *err)
 {
 	Size size;
 	Filled filled;
-	Active *a;
+	Active *a = NULL;
 	schedule_size(&l->schedule, &size);
 	int r = form_fill(&l->form, l->spec.contents, &size, &l->traffic->body, &filled);
 	if (r == -ENOENT)
@@ -347,7 +347,7 @@ static int send_one(Lane *l, int64_t planned_us, Err *err)
 		r = add_exchange(l, planned_us, &filled);
 	if (r == 0)
 		r = take_active(l, &a);
-	if (r < 0)
+	if (r < 0 || !a)
 		return err_oom(err);
 	a->exchange = l->n++;
 	bool measured = l->exchanges[a->exchange].measured;

@@ -21,11 +21,11 @@ static int add_env_file(const Files *files, const char *entry, char ***env, Err 
 {
 	bool optional = entry[0] == '-';
 	const char *path = entry + optional;
-	_cleanup_free_ char *text = NULL;
 
 	if (strpbrk(path, "*?["))
 		return err_set(err, -ENOTSUP,
 			       "EnvironmentFile=%s is a pattern, which is not supported", entry);
+	_cleanup_free_ char *text = NULL;
 	int r = files->read(files->ctx, path, &text, err);
 	if (r < 0)
 		return err_wrap(err, r, "cannot read EnvironmentFile=%s", entry);

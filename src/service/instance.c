@@ -271,10 +271,10 @@ static int over_soon(Instance *i, Err *err)
 static bool is_port_busy(Instance *i)
 {
 	pid_t pid = 0;
-	_cleanup_free_ char *who = NULL;
 
 	if (i->spec->port == 0 || !port_is_taken(i->spec->port, &pid))
 		return false;
+	_cleanup_free_ char *who = NULL;
 	if (pid > 0 && process_words(pid, &who) < 0)
 		who = NULL;
 	i->end.port_taken = true;

@@ -26,7 +26,9 @@ char **strings_copy(char *const *list)
 {
 	size_t n = strings_count(list);
 	char **copy = calloc(n + 1, sizeof(*copy));
-	for (size_t i = 0; copy && i < n; i++) {
+	if (!copy)
+		return NULL;
+	for (size_t i = 0; i < n; i++) {
 		copy[i] = strdup(list[i]);
 		if (!copy[i])
 			return strings_free(copy);

@@ -79,7 +79,7 @@ static int ask_program(Worker *w, const Party *p, Err *err)
 	if (r < 0)
 		worker_over(w, OUTCOME_MEASURE_FAILED, NULL, "the quality program failed: %s",
 			    why.msg);
-	else if (!read_score(text, &pct))
+	else if (!text || !read_score(text, &pct))
 		worker_over(w, OUTCOME_MEASURE_FAILED, NULL,
 			    "the quality program's last line is no number from 0 to 100");
 	else
@@ -180,7 +180,7 @@ static int ask_set(Worker *w, const Party *p, const QualitySet *set, Err *err)
 	_cleanup_free_ char *path = NULL;
 	Asked asked = {0};
 	int r = write_prompts(w, set, &path, err);
-	if (r < 0)
+	if (r < 0 || !path)
 		return r;
 	ContentsSpec spec = {.prompts = path, .repeat = true};
 	r = contents_new(&spec, &prompts, err);

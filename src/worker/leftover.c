@@ -158,7 +158,7 @@ int worker_recover(const AllocationSpec *a, const char *base_dir, Err *err)
 	if (!a->quiesce || a->as == AS_OBSERVE)
 		return 0;
 	int r = worker_state_dir(a, base_dir, &dir, err);
-	if (r < 0 || access(dir, F_OK) < 0)
+	if (r < 0 || !dir || access(dir, F_OK) < 0)
 		return r;
 	return recover(dir, err);
 }
