@@ -389,7 +389,7 @@ int quiesce_begin(sd_event *loop, Systemd *s, HttpLoop *http, const QuiesceSpec 
 {
 	_cleanup_(quiesce_freep) Quiesce *q = NULL;
 	int r = quiesce_new(loop, s, state_dir, h, ctx, &q, err);
-	if (r < 0)
+	if (r < 0 || !q)
 		return r;
 	q->spec = spec;
 	r = check_unfinished(q, err);
@@ -571,7 +571,7 @@ int quiesce_recover(sd_event *loop, Systemd *s, const char *state_dir, Err *err)
 	Recovery rec = {.err = err};
 
 	int r = quiesce_new(loop, s, state_dir, &handler, &rec, &q, err);
-	if (r >= 0)
+	if (r >= 0 && q)
 		r = recover(q, err);
 	if (r <= 0)
 		return r;
