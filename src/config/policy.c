@@ -69,7 +69,7 @@ static const ConfField confirm_fields[] = {
      .min = 1, .max = 100},
     {"confidence", CONF_T_NUMBER, AT(confidence),
      .help = "Of the interval that must exclude no change; shared among the finalists",
-     .otherwise = "0.95", .min = 0.5, .max = 0.9999},
+     .otherwise = "0.95", .min = 0.51, .max = 0.9999},
     {"ablation", CONF_T_BOOL, AT(ablation),
      .help = "Whether each changed parameter is also measured alone", .otherwise = "true"},
     {"wer_margin", CONF_T_NUMBER, AT(wer_margin_pct),

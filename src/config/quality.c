@@ -1,30 +1,89 @@
 #include "config/quality.h"
 
+#include <ctype.h>
 #include <string.h>
+#include <strings.h>
+
+#include "loadgen/traffic.h"
 
 static const char quality_metric[] = "llm_quality_pct";
 
-static bool is_language_model(const char *kind)
+static bool is_spoken(Protocol p)
+{
+	return p == PROTOCOL_OPENAI_COMPLETIONS || p == PROTOCOL_OPENAI_CHAT ||
+	       p == PROTOCOL_OLLAMA_CHAT || p == PROTOCOL_OLLAMA_GENERATE;
+}
+
+/* "--kv-cache-dtype", "KV_CACHE_DTYPE" and "kv_cache_dtype" are one; so is "OLLAMA_KV_CACHE_TYPE",
+ * the variable of a server. */
+static bool same_name(const char *name, const char *setting)
+{
+	static const char *const servers[] = {"ollama_", "llama_arg_", "vllm_"};
+	name += strspn(name, "-");
+	for (size_t i = 0; i < sizeof(servers) / sizeof(*servers); i++)
+		if (strncasecmp(name, servers[i], strlen(servers[i])) == 0)
+			name += strlen(servers[i]);
+	size_t n = strlen(setting);
+	for (size_t i = 0; i < n; i++)
+		if ((name[i] == '-' ? '_' : tolower((unsigned char)name[i])) != setting[i])
+			return false;
+	return name[n] == '\0';
+}
+
+/* Or may be one: what a service of kind `command` does, only its protocol tells. */
+static bool is_language_model(const ServiceSpec *s)
 {
 	static const char *const kinds[] = {"vllm", "llamacpp", "ollama"};
-	for (size_t i = 0; kind && i < sizeof(kinds) / sizeof(*kinds); i++)
-		if (strcmp(kinds[i], kind) == 0)
+	Protocol p;
+	for (size_t i = 0; s->kind && i < sizeof(kinds) / sizeof(*kinds); i++)
+		if (strcmp(kinds[i], s->kind) == 0)
+			return true;
+	return s->protocol && protocol_from_name(s->protocol, &p) && is_spoken(p);
+}
+
+/* A flag, a variable or a setting, by the servers' own names. */
+static bool changes_answers(const char *name)
+{
+	static const char *const settings[] = {
+	    "model",
+	    "quantization",
+	    "q",
+	    "dtype",
+	    "kv_cache_dtype",
+	    "cache_type_k",
+	    "cache_type_v",
+	    "kv_cache_type",
+	    "ctk",
+	    "ctv",
+	    "m",
+	    "hf_file",
+	    "hf_repo",
+	    "hf_overrides",
+	    "load_format",
+	    "lora",
+	    "lora_modules",
+	    "rope_scaling",
+	    "rope_scale",
+	    "rope_freq_base",
+	    "rope_theta",
+	};
+	for (size_t i = 0; i < sizeof(settings) / sizeof(*settings); i++)
+		if (same_name(name, settings[i]))
 			return true;
 	return false;
 }
 
-/* By the servers' own names. */
-static bool changes_answers(const char *setting)
+/* The setting by its name, or by where `places` puts it, which may be another one's flag. */
+static bool setting_changes_answers(const ServiceSpec *s, const char *setting)
 {
-	static const char *const settings[] = {
-	    "model",	    "quantization", "dtype",	     "kv_cache_dtype",
-	    "cache_type_k", "cache_type_v", "kv_cache_type", "rope_scaling",
-	    "hf_file",	    "hf_repo",	    "lora",
-	};
-	for (size_t i = 0; setting && i < sizeof(settings) / sizeof(*settings); i++)
-		if (strcmp(settings[i], setting) == 0)
+	const char *where;
+	json_t *name;
+	if (!setting)
+		return false;
+	json_object_foreach (json_object_get(s->places, setting), where, name)
+		if (json_is_string(name) && changes_answers(json_string_value(name)))
 			return true;
-	return false;
+	return changes_answers(setting);
 }
 
 static bool is_guarded(const Goals *g)
@@ -44,8 +103,9 @@ static bool param_changes_answers(const Experiment *x, const char *param)
 {
 	const ServiceSpec *s = x->services.items;
 	for (size_t i = 0; i < x->services.n; i++)
-		if (is_language_model(s[i].kind) &&
-		    changes_answers(json_string_value(json_object_get(s[i].params, param))))
+		if (is_language_model(&s[i]) &&
+		    setting_changes_answers(&s[i],
+					    json_string_value(json_object_get(s[i].params, param))))
 			return true;
 	return false;
 }

@@ -183,6 +183,9 @@ static int derive_non_kv(const VllmStart *starts, size_t n, int64_t total, int64
 	for (size_t i = 0; i < n; i++) {
 		int64_t cache, slack = block_of(&starts[i]) * token_bytes;
 		int r = check_ratio(&starts[i], token_bytes, err);
+		if (r >= 0 && starts[i].kv_tokens > (INT64_C(1) << 50) / token_bytes)
+			r = err_set(err, -EINVAL, "the numbers of start %zu are not believable",
+				    i + 1);
 		if (r < 0)
 			return r;
 		if (!cache_bytes(&starts[i], token_bytes, &cache))

@@ -83,10 +83,12 @@ typedef struct Same {
 
 static int keep_same(void *userdata, const Record *r, const json_t *body)
 {
-	(void)r;
 	Same *s = userdata;
-	if (strcmp(js_str(body, "experiment", ""), s->experiment) != 0 ||
-	    strcmp(js_str(body, "context", ""), s->id->context) != 0)
+	if (strcmp(js_str(body, "experiment", ""), s->experiment) != 0)
+		return 0;
+	if (s->h->resumed && js_int(body, "evolution", 0) == s->h->evolution)
+		s->h->begun_seq = r->seq;
+	if (strcmp(js_str(body, "context", ""), s->id->context) != 0)
 		return 0;
 	SameEvolution *grown = reallocarray(s->h->same, s->h->n_same + 1, sizeof(*grown));
 	if (!grown)

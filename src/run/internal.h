@@ -37,6 +37,7 @@ typedef struct History {
 	int64_t epoch;	     /* the one to run: unfinished, or the next */
 	int64_t evolution;   /* the one to go on with, or to begin */
 	bool resumed;	     /* that evolution has begun already */
+	int64_t begun_seq;   /* then: the record with which it began */
 	bool decided;	     /* and has its verdict: only the end of its epoch is missing */
 	bool proposed;	     /* by that verdict */
 	SameEvolution *same; /* evolutions that measured the same way */
@@ -89,7 +90,7 @@ typedef struct Lessons Lessons;
 
 /* Afresh, with everything that the store has to teach. */
 int learn_begin(Turn *t, Err *err) _must_check_;
-/* What earlier evolutions taught. */
+/* What was known when the evolution began. */
 int learn_known(Turn *t, Err *err) _must_check_;
 /* And what was taught up to this trial. */
 int learn_until(Turn *t, int64_t seq, Err *err) _must_check_;
@@ -203,7 +204,7 @@ struct Turn {
 	Lease *lease;
 	EvalRun *eval;
 	sd_event_source *next, *wait;
-	bool waiting;
+	bool waiting; /* for the GPU, which somebody else has */
 	char progress[96]; /* what was last said of the trial's way */
 };
 

@@ -28,11 +28,18 @@ Lessons *lessons_free(Lessons *l)
 	return NULL;
 }
 
+/* What a server said while somebody else took memory, or while the card broke, is not true of the
+ * candidate on another day. */
+static bool teaches(const Measurement *m)
+{
+	return !outcome_is_void(m->outcome);
+}
+
 static int add_lesson(void *userdata, const StoreTrial *trial)
 {
 	Lessons *l = userdata;
 	json_t *services = json_object_get(trial->m.evidence, "services");
-	if (json_object_size(services) == 0)
+	if (!teaches(&trial->m) || json_object_size(services) == 0)
 		return 0;
 	Lesson *items = reallocarray(l->items, l->n + 1, sizeof(*items));
 	if (!items)
@@ -85,31 +92,39 @@ int learn_begin(Turn *t, Err *err)
 	return r < 0 ? r : 0;
 }
 
+static int teach_next(Turn *t, Err *err)
+{
+	const Lesson *one = &t->lessons->items[t->lessons->next++];
+	return teach(t, one->params, one->services, false, err);
+}
+
 int learn_until(Turn *t, int64_t seq, Err *err)
 {
 	Lessons *l = t->lessons;
-	for (; l->next < l->n && l->items[l->next].seq <= seq; l->next++) {
+	int r = 0;
+	while (r >= 0 && l->next < l->n && l->items[l->next].seq <= seq) {
 		const Lesson *one = &l->items[l->next];
-		if (one->evolution >= t->history.evolution && !one->search)
-			continue; /* nor was it known when the search went on */
-		int r = teach(t, one->params, one->services, false, err);
-		if (r < 0)
-			return r;
+		/* An evaluation or a confirmation meanwhile was not known to the search either. */
+		if (one->search && one->evolution == t->history.evolution)
+			r = teach_next(t, err);
+		else
+			l->next++;
 	}
-	return 0;
+	return r;
 }
 
 int learn_known(Turn *t, Err *err)
 {
 	Lessons *l = t->lessons;
-	int64_t last = 0;
-	for (size_t i = 0; i < l->n && l->items[i].evolution < t->history.evolution; i++)
-		last = l->items[i].seq;
-	return learn_until(t, last, err);
+	int r = 0;
+	while (r >= 0 && l->next < l->n &&
+	       (!t->history.resumed || l->items[l->next].seq < t->history.begun_seq))
+		r = teach_next(t, err);
+	return r;
 }
 
 int learn_trial(Turn *t, const StoreTrial *trial, Err *err)
 {
 	const json_t *services = json_object_get(trial->m.evidence, "services");
-	return services ? teach(t, trial->params, services, true, err) : 0;
+	return services && teaches(&trial->m) ? teach(t, trial->params, services, true, err) : 0;
 }

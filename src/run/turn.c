@@ -160,6 +160,18 @@ int turn_keep(Turn *t, StoreTrial *trial, Err *err)
 	return 0;
 }
 
+static int on_paused(sd_event_source *s, uint64_t usec, void *userdata)
+{
+	Turn *t = userdata;
+	(void)s, (void)usec;
+	t->wait = sd_event_source_disable_unref(t->wait);
+	Err err = ERR_INIT;
+	int r = turn_measure(t, &err);
+	if (r < 0)
+		runner_fault(t->r, r, &err);
+	return 0;
+}
+
 /* Somebody else was on the GPU: at once would be the same again. Simulated neighbours do not go
  * away. */
 static int measure_again(Turn *t, const Measurement *m, Err *err)
@@ -170,9 +182,8 @@ static int measure_again(Turn *t, const Measurement *m, Err *err)
 	int64_t pause_us = pauses_us[t->job.attempt > 1];
 	turn_say(t, RUN_MESSAGE, NULL, NULL, "measured again in %.0f s: %s", (double)pause_us / 1e6,
 		 m->reason ? m->reason : outcome_name(m->outcome));
-	t->waiting = true;
 	int r = sd_event_add_time_relative(t->r->loop, &t->wait, CLOCK_MONOTONIC,
-					   (uint64_t)pause_us, 100000, on_wait, t);
+					   (uint64_t)pause_us, 100000, on_paused, t);
 	return r < 0 ? err_set(err, r, "cannot pause: %s", strerror(-r)) : 0;
 }
 

@@ -10,11 +10,13 @@
 
 enum {
 	CLIPS_MAX = 100000,
+	WORDS_MAX = 100000, /* of a clip; a record that says more was edited */
+	TRIALS_MAX = 10000, /* of a clip that count; products and sums fit in 64 bits */
 };
 
-/* Errors and words of each clip that both have, summed over their trials. */
+/* Errors and words of each clip, summed over the trials of an arm that heard it. */
 typedef struct Clips {
-	json_t *arm[2]; /* owned: clip -> [errors, words] */
+	json_t *arm[2]; /* owned: clip -> [errors, words, trials] */
 } Clips;
 
 static void clips_done(Clips *c)
@@ -23,17 +25,23 @@ static void clips_done(Clips *c)
 	json_decref(c->arm[1]);
 }
 
+static json_int_t number(const json_t *list, size_t i)
+{
+	return json_integer_value(json_array_get(list, i));
+}
+
 static int add_clip(json_t *sums, const char *name, const json_t *pair)
 {
-	json_int_t errors = json_integer_value(json_array_get(pair, 0));
-	json_int_t words = json_integer_value(json_array_get(pair, 1));
+	json_int_t errors = number(pair, 0), words = number(pair, 1), trials = 1;
 	const json_t *old = json_object_get(sums, name);
-	if (errors < 0 || words < 0 || json_object_size(sums) >= CLIPS_MAX)
+	if (errors < 0 || errors > WORDS_MAX || words < 0 || words > WORDS_MAX ||
+	    number(old, 2) >= TRIALS_MAX || (!old && json_object_size(sums) >= CLIPS_MAX))
 		return 0;
-	errors += json_integer_value(json_array_get(old, 0));
-	words += json_integer_value(json_array_get(old, 1));
+	errors += number(old, 0);
+	words += number(old, 1);
+	trials += number(old, 2);
 	bool failed = false;
-	js_set(sums, name, json_pack("[I,I]", errors, words), &failed);
+	js_set(sums, name, json_pack("[I,I,I]", errors, words, trials), &failed);
 	return failed ? -ENOMEM : 0;
 }
 
@@ -67,14 +75,14 @@ static int gather(const Turn *t, Clips *c, Err *err)
 	return 0;
 }
 
-static WordErrors errors_of(const json_t *pair)
+/* As if it had been heard as often by both: in a trial under load not every clip has its turn. */
+static WordErrors errors_of(const json_t *sum, json_int_t times)
 {
-	long errors = (long)json_integer_value(json_array_get(pair, 0));
-	long words = (long)json_integer_value(json_array_get(pair, 1));
-	return (WordErrors){.substitutions = errors, .words = words};
+	return (WordErrors){.substitutions = (long)(number(sum, 0) * times),
+			    .words = (long)(number(sum, 1) * times)};
 }
 
-/* *ret_n clips that both heard, in the order of their names. */
+/* *ret_n clips that both heard, against the same text. */
 static int pair_up(const Clips *c, WordErrors **ret_base, WordErrors **ret_cand, size_t *ret_n)
 {
 	const char *name;
@@ -89,11 +97,20 @@ static int pair_up(const Clips *c, WordErrors **ret_base, WordErrors **ret_cand,
 		const json_t *other = json_object_get(c->arm[1], name);
 		if (!other)
 			continue;
-		base[n] = errors_of(pair);
-		cand[n++] = errors_of(other);
+		base[n] = errors_of(pair, number(other, 2));
+		cand[n] = errors_of(other, number(pair, 2));
+		n += base[n].words == cand[n].words; /* else its transcript was edited meanwhile */
 	}
 	*ret_n = n;
 	return 0;
+}
+
+static long words_of(const WordErrors *clips, size_t n)
+{
+	long words = 0;
+	for (size_t i = 0; i < n; i++)
+		words += clips[i].words;
+	return words;
 }
 
 static void refuse(WinnerReport *report, const char *fmt, ...) _printf_(2, 3);
@@ -110,15 +127,16 @@ static int compare_words(Turn *t, const WordErrors *base, const WordErrors *cand
 			 WinnerReport *report, Err *err)
 {
 	double margin = t->x->confirm.wer_margin_pct;
+	double confidence = confirm_confidence(&t->x->confirm);
 	WerComparison c;
-	if (n < 2) {
+	if (n < 2 || words_of(base, n) == 0) {
 		refuse(report,
 		       "whether its words are heard as well is not known: the trials have no "
 		       "clips with transcripts in common");
 		return 0;
 	}
 	Rng rng = rng_derive(turn_seed(t, "words", t->finalist), "words", 0);
-	int r = wer_compare(base, cand, n, margin, t->x->confirm.confidence, &rng, &c, err);
+	int r = wer_compare(base, cand, n, margin, confidence, &rng, &c, err);
 	if (r < 0)
 		return r;
 	turn_say(

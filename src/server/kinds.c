@@ -1,5 +1,6 @@
 /* What all kinds have in common: the list, how settings become flags, where they listen, when they
  * are ready. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -224,7 +225,7 @@ static json_t *value_of(const char *text)
 	char *end;
 	double v = strtod(text, &end);
 	bool number = *text && !*end && strspn(text, "+-.0123456789eE") == strlen(text);
-	if (number && v == (double)(json_int_t)v && !strpbrk(text, ".eE"))
+	if (number && fabs(v) < 1e15 && !strpbrk(text, ".eE"))
 		return json_integer((json_int_t)v);
 	return number ? js_number(v) : js_text(text);
 }

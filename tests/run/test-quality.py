@@ -22,6 +22,11 @@ evidence = {}
 if "worse" in os.environ:
     wrong = int(os.environ["worse"]) if fast else 4
     clips = {f"clip-{i:03}.wav": [1 if i < wrong else 0, 10] for i in range(80)}
+    if "turns" in os.environ:  # not every clip is sent in every trial
+        for name in rng.sample(sorted(clips), 30):
+            del clips[name]
+    if "edited" in os.environ and fast:
+        clips["clip-000.wav"][1] = 11
     evidence["wer"] = {"normaliser": "plain", "clips": clips}
 print(json.dumps({"status": "ok", "metrics": metrics, "evidence": evidence}))
 '''
@@ -66,6 +71,12 @@ def what_changes_the_answers_cannot_win_unmeasured():
         assert "llm_quality_pct" in done.out, done
 
 
+def nor_under_another_name_for_the_same_setting():
+    with box(CACHE, "fast}, places: {fast: {flag: --kv-cache-dtype}") as b:
+        done = b.run()
+        assert done.code == 3 and "left out: fast changes what the model says" in done.out, done
+
+
 def the_same_wins_when_its_answers_are_measured_and_good():
     with box(CACHE, "kv_cache_dtype", {"quality": "80"}, "    constraints: {llm_quality_pct: {min: 75}}") as b:
         done = b.run()
@@ -99,6 +110,23 @@ def one_that_hears_the_same_does():
         done = b.run()
         assert done.code == 0, done
         assert "within the margin of 1.00" in done.out, done
+
+
+def clips_that_not_every_trial_heard_are_compared_all_the_same():
+    with box(env={"worse": "4", "turns": "1"}, confirm=", wer_margin: 1") as b:
+        done = b.run()
+        assert done.code == 0, done
+        assert "same 80 clips" in done.out and "within the margin of 1.00" in done.out, done
+    with box(env={"worse": "30", "turns": "1"}, confirm=", wer_margin: 1") as b:
+        done = b.run()
+        assert done.code == 3 and "not within the margin of 1.00" in done.out, done
+
+
+def a_clip_whose_transcript_was_edited_meanwhile_is_left_out():
+    with box(env={"worse": "4", "edited": "1"}, confirm=", wer_margin: 1") as b:
+        done = b.run()
+        assert done.code == 0, done
+        assert "on the same 79 clips" in done.out, done
 
 
 def without_clips_nothing_is_known_of_the_words():
@@ -140,14 +168,82 @@ def when_production_cannot_make_room_the_rest_carries_over():
         assert again.code == 0, again
 
 
+# A start says what its share of 12 GiB leaves for the cache; below 5.5 GiB nothing.
+STARTS = r'''
+import json, sys
+rq = json.loads(sys.stdin.readline())
+u = rq["params"]["u"]
+kv = u * 12 - 5.5
+start = {"kv_gib": round(kv, 2), "kv_tokens": int(kv * 2**30 / 57344 / 16) * 16} if kv > 0 else {"no_kv": True}
+start.update(total_bytes=12 << 30, block_size=16)
+report = {"status": "ok", "metrics": {"llm_latency_ms": {"value": 400 - 100 * u, "unit": "ms", "n": 100, "se": 1.0}}}
+if kv <= 0:
+    report = {"status": "start_failed", "cause": "kv_cache", "reason": "no KV cache"}
+report["evidence"] = {"services": {"llm": {"memory": start}}}
+print(json.dumps(report))
+'''
+LEARNING = """
+run: {seed: 4}
+experiments:
+  - name: learning
+    search_space: {u: [0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]}
+    evaluator: {kind: command, command: [python3, evaluator.py], applies: true}
+    services:
+      llm: {kind: vllm, settings: {model: m, max_model_len: 2048}, params: {u: gpu_memory_utilization}}
+    objectives:
+      llm_latency_ms: {goal: minimize, weight: 1, worst: 1000, tolerance: 0.1}
+    budget: {max_candidates: 4, max_generations: 5, trial_timeout_sec: 60, allow_gpu: false}
+    selector: {kind: random}
+"""
+
+
+def learning():
+    made = Box(LEARNING)
+    with open(os.path.join(made.dir, "evaluator.py"), "w") as f:
+        f.write(STARTS)
+    return made
+
+
+def asked(b):
+    return [t for t in b.trials() if t[1] == "search"]
+
+
+def what_starts_taught_is_known_again_after_an_interruption_and_nothing_more():
+    with learning() as whole:
+        assert whole.run().code == 3
+        want = asked(whole)
+    assert len(want) > 3, want
+    for stop in range(1, len(want)):
+        with learning() as b:
+            script = os.path.join(b.dir, "evaluator.py")
+            # The trial after so many fails for want of a card: the run ends there.
+            with open(script, "w") as f:
+                f.write(f"import os\nn = len(os.listdir('seen'))\nif n >= {stop}: print('{{\"status\": \"hardware_fault\"}}'); "
+                        "raise SystemExit\nopen(f'seen/{n}', 'w')\n" + STARTS)
+            os.mkdir(os.path.join(b.dir, "seen"))
+            assert b.run().code == 1
+            with open(script, "w") as f:
+                f.write(STARTS)
+            for u in (0.9, 0.8):  # what these teach is for the next search
+                assert b.dream("eval", "-c", b.config, "--store", f"u={u}").code == 0
+            done = b.run()
+            assert done.code == 3, done
+            assert "not what the same search would ask" not in done.out, done
+            assert asked(b) == want, (stop, asked(b), want)
+
+
 run_cases([
     what_changes_the_answers_cannot_win_unmeasured,
+    nor_under_another_name_for_the_same_setting,
     the_same_wins_when_its_answers_are_measured_and_good,
     and_does_not_when_they_are_bad_or_missing,
     what_leaves_the_answers_alone_needs_no_such_measure,
     a_faster_candidate_that_hears_worse_does_not_win,
     one_that_hears_the_same_does,
+    clips_that_not_every_trial_heard_are_compared_all_the_same,
+    a_clip_whose_transcript_was_edited_meanwhile_is_left_out,
     without_clips_nothing_is_known_of_the_words,
     secrets_of_environments_are_in_no_record,
+    what_starts_taught_is_known_again_after_an_interruption_and_nothing_more,
     when_production_cannot_make_room_the_rest_carries_over,
 ])
