@@ -11,7 +11,10 @@
 enum {
 	METRICS_PAGE_MAX = 4 << 20,
 	ALONE_REQUESTS = 60, /* at most, when measured alone */
-	FAILED_PCT_MAX = 5,  /* more unanswered requests than this are a failure of the service */
+	TIMEOUT_LIMITS = 20,
+	TIMEOUT_MIN_US = 10000000,
+	TIMEOUT_MAX_US = 300000000,
+	FAILED_PCT_MAX = 5, /* more unanswered requests than this are a failure of the service */
 };
 
 /* --- One run of the load --------------------------------------------------------------------- */
@@ -71,6 +74,17 @@ static uint64_t stream_seed(const Worker *w, const Party *p)
 	return rng_u64(&rng);
 }
 
+/* Who waits this long for an answer that should take `limit` will not get one: a server that hangs
+ * is found before the trial's own deadline. */
+static int64_t answer_timeout_us(const Stream *load)
+{
+	int64_t us = load->limit_us * TIMEOUT_LIMITS;
+	return us <= 0		     ? 0
+	       : us < TIMEOUT_MIN_US ? TIMEOUT_MIN_US
+	       : us > TIMEOUT_MAX_US ? TIMEOUT_MAX_US
+				     : us;
+}
+
 static TrafficStream stream_of(const Worker *w, const Party *p, const Stream *load)
 {
 	bool speech = p->role == ROLE_STT;
@@ -85,6 +99,7 @@ static TrafficStream stream_of(const Worker *w, const Party *p, const Stream *lo
 	    .load = load,
 	    .contents = speech ? w->clips : w->prompts,
 	    .seed = stream_seed(w, p),
+	    .timeout_us = answer_timeout_us(load),
 	    .misses_max = -1,
 	    .keep_text = speech,
 	};
