@@ -2,7 +2,7 @@
 """A small real experiment: llama-server's context, slots and threads beside whisper-server, from the search to the end;
 and single trials whose services are started wrong or die, in every way that the system allows.
 
-REAL_SIZE=large (make soak) takes a whole space and as many samples as a 95th percentile needs."""
+DREAM_SOAK=1 (make soak) takes a whole space and as many samples as a 95th percentile needs."""
 import http.client
 import json
 import os
@@ -13,7 +13,7 @@ import time
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from servers import FILES, LLAMA, WHISPER, Box, clips, language_model, run_all, speech_model, wait_until  # noqa: E402
 
-LARGE = os.environ.get("REAL_SIZE") == "large"
+LARGE = bool(os.environ.get("DREAM_SOAK"))
 SIZE = dict(requests=140, n_clips=140, candidates=12, generations=4, wall=1500, pairs=6, trial=120) if LARGE else \
     dict(requests=24, n_clips=16, candidates=4, generations=1, wall=150, pairs=3, trial=30)
 
