@@ -204,7 +204,7 @@ struct Turn {
 	Lease *lease;
 	EvalRun *eval;
 	sd_event_source *next, *wait;
-	bool waiting; /* for the GPU, which somebody else has */
+	bool waiting;	   /* for the GPU, which somebody else has */
 	char progress[96]; /* what was last said of the trial's way */
 };
 
