@@ -71,7 +71,10 @@ static ssize_t raw_send(Conn *c, const void *p, size_t n)
 {
 	if (c->tls)
 		return tls_write(c->tls, p, n);
-	ssize_t r = send(c->fd, p, n, MSG_NOSIGNAL);
+	ssize_t r;
+	do
+		r = send(c->fd, p, n, MSG_NOSIGNAL);
+	while (r < 0 && errno == EINTR);
 	return r < 0 ? -errno : r;
 }
 
@@ -100,7 +103,7 @@ static void send_rest(Conn *c)
 	HttpCall *call = c->call;
 	while (call->sent < call->out.len && !c->unwilling) {
 		ssize_t n = raw_send(c, call->out.s + call->sent, call->out.len - call->sent);
-		if (n == -EAGAIN || n == -EINTR)
+		if (n == -EAGAIN)
 			return;
 		if (n <= 0) {
 			c->unwilling = true;

@@ -390,6 +390,12 @@ int incoming_write(Incoming *rq, const void *data, size_t len)
 {
 	if (len > UNSENT_MAX - (rq->out.len - rq->out_at))
 		return -ENOBUFS;
+	/* A client that is always a little behind never empties it. */
+	if (rq->out_at >= rq->out.len - rq->out_at && rq->out_at > 0) {
+		rq->out.len -= rq->out_at;
+		memmove(rq->out.s, rq->out.s + rq->out_at, rq->out.len);
+		rq->out_at = 0;
+	}
 	str_addn(&rq->out, data, len);
 	if (rq->out.failed)
 		return -ENOMEM;

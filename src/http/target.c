@@ -22,9 +22,11 @@ static bool is_visible(const char *s)
 
 static int read_base(const char *s, HttpTarget *t, const char *url, Err *err)
 {
+	/* It is not repeated: people put keys into it. */
 	if (strpbrk(s, "?#"))
-		return err_set(err, -EINVAL, "'%s' has a query: only a path may follow the server",
-			       url);
+		return err_set(err, -EINVAL,
+			       "'%.*s' has a query after it: only a path may follow the server",
+			       (int)strcspn(url, "?#"), url);
 	size_t n = strlen(s);
 	while (n > 0 && s[n - 1] == '/')
 		n--;
@@ -52,6 +54,11 @@ static int read_server(const char *s, size_t n, HttpTarget *t, const char *url, 
 	static const char letters[] =
 	    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._:";
 	const char *end = s + n, *host_end;
+	/* Nor is this, which may be a password. */
+	if (memchr(s, '@', n))
+		return err_set(err, -EINVAL,
+			       "the address of the server has a user or a password before its '@'; "
+			       "it must be without: a token is given apart");
 	if (n > 0 && *s == '[') {
 		s++;
 		host_end = memchr(s, ']', n - 1);

@@ -52,6 +52,8 @@ TEST(what_is_no_address)
 	    "http://[::1]80",
 	    "http://x/?query",
 	    "http://x?query",
+	    "http://user:hunter2@x/",
+	    "http://user@x:80",
 	    "http://x/#part",
 	    "http://\xc3\xa4",
 	    "unix:",
@@ -64,6 +66,9 @@ TEST(what_is_no_address)
 		if (httptarget_parse(wrong[i], &t, &err) != -EINVAL || err.msg[0] == '\0')
 			test_fail(__FILE__, __LINE__, "'%s' was taken", wrong[i]);
 		CHECK_INT(t.port, 7); /* untouched */
+		/* What may be a secret is not repeated. */
+		CHECK(!strstr(err.msg, "hunter2"));
+		CHECK(!strstr(err.msg, "query=") && !strstr(err.msg, "?query"));
 	}
 	char long_path[200] = "unix:/";
 	memset(long_path + 6, 'x', 150);
