@@ -61,6 +61,8 @@ typedef struct Bench {
 
 /* The load, from its options; 0, or the exit code to return. */
 int bench_load(Bench *b);
+/* How many are kept at most, when only the duration is said. */
+int64_t bench_requests_max(const Stream *s);
 /* Server, contents and stream. 0, or the exit code to return. */
 int bench_open(Bench *b);
 

@@ -119,6 +119,17 @@ static int lengths(const char *option, const char *text, Lengths *ret)
 			 option, text);
 }
 
+/* The clock ends it, not their number. */
+static bool is_timed(const Stream *s)
+{
+	return s->arrivals == ARRIVALS_CLOSED || s->arrivals == ARRIVALS_REPLAY;
+}
+
+int64_t bench_requests_max(const Stream *s)
+{
+	return is_timed(s) ? CLOSED_REQUESTS_MAX : REQUESTS_MAX;
+}
+
 static int64_t requests_of(const BenchOptions *o, const Stream *s)
 {
 	if (o->requests > 0)
@@ -126,10 +137,25 @@ static int64_t requests_of(const BenchOptions *o, const Stream *s)
 	if (o->duration_us <= 0)
 		return REQUESTS_OTHERWISE;
 	double rate = s->arrivals == ARRIVALS_RAMP ? (s->rate + s->rate_to) / 2 : s->rate;
-	if (s->arrivals == ARRIVALS_CLOSED || s->arrivals == ARRIVALS_REPLAY)
-		return CLOSED_REQUESTS_MAX; /* the clock ends it */
-	double n = ceil(rate * (double)o->duration_us / 1e6);
-	return n < 1 ? 1 : n > REQUESTS_MAX ? REQUESTS_MAX : (int64_t)n;
+	double most = (double)bench_requests_max(s);
+	if (is_timed(s))
+		return (int64_t)most;
+	double n = ceil(rate * (double)o->duration_us / 1e6) - (double)o->warmup;
+	return (int64_t)fmin(fmax(n, 1), most);
+}
+
+/* What cannot be seen cannot be promised. */
+static int check_limits(const Bench *b)
+{
+	const BenchOptions *o = b->o;
+	if ((o->ttft_limit_us > 0 || o->tpot_limit_us > 0) && (b->kind != BENCH_LLM || o->whole))
+		return cli_failf(EXIT_USAGE,
+				 "--ttft-limit and --tpot-limit are about the tokens of a stream: "
+				 "they belong to 'dream bench llm' without --no-stream");
+	if (o->capacity > 0 && !stream_has_limits(&b->load))
+		return cli_failf(EXIT_USAGE, "--capacity needs a limit that requests must meet: "
+					     "--limit, --ttft-limit or --tpot-limit");
+	return 0;
 }
 
 int bench_load(Bench *b)
@@ -158,9 +184,9 @@ int bench_load(Bench *b)
 	s->limit_us = o->limit_us;
 	s->ttft_limit_us = o->ttft_limit_us;
 	s->tpot_limit_us = o->tpot_limit_us;
-	if (o->capacity > 0 && !stream_has_limits(s))
-		return cli_failf(EXIT_USAGE, "--capacity needs a limit that requests must meet: "
-					     "--limit, --ttft-limit or --tpot-limit");
+	r = check_limits(b);
+	if (r)
+		return r;
 	if (o->capacity > 0 &&
 	    (o->users > 0 || o->ramp || o->replay || o->requests > 0 || o->duration_us > 0))
 		return cli_failf(EXIT_USAGE,

@@ -122,6 +122,7 @@ static void latency_table(const Bench *b, Str *out)
 static void load_words(const Bench *b, Str *out)
 {
 	const Stream *s = &b->load;
+	const char *requests = s->rate == 1 ? "request" : "requests";
 	char think[32];
 	switch ((Arrivals)s->arrivals) {
 	case ARRIVALS_CLOSED:
@@ -131,13 +132,13 @@ static void load_words(const Bench *b, Str *out)
 			str_addf(out, ", a pause of %s", think);
 		break;
 	case ARRIVALS_CONSTANT:
-		str_addf(out, "%g requests a second, evenly", s->rate);
+		str_addf(out, "%g %s a second, evenly", s->rate, requests);
 		break;
 	case ARRIVALS_POISSON:
-		str_addf(out, "%g requests a second, poisson", s->rate);
+		str_addf(out, "%g %s a second, poisson", s->rate, requests);
 		break;
 	case ARRIVALS_GAMMA:
-		str_addf(out, "%g requests a second, in clumps (cv %g)", s->rate, s->cv);
+		str_addf(out, "%g %s a second, in clumps (cv %g)", s->rate, requests, s->cv);
 		break;
 	case ARRIVALS_RAMP:
 		str_addf(out, "from %g to %g requests a second", s->rate, s->rate_to);
@@ -178,9 +179,24 @@ static void counts(const Bench *b, Str *out)
 		 f->answered, f->sent, took, f->warmup);
 	if (f->unfinished > 0) {
 		label("", out);
-		str_addf(out, "%" PRId64 " were still on their way and count nowhere\n",
-			 f->unfinished);
+		str_addf(out, "%" PRId64 " %s and count nowhere\n", f->unfinished,
+			 f->unfinished == 1 ? "was still on its way" : "were still on their way");
 	}
+	if (b->o->duration_us > 0 && !b->over && !b->interrupted &&
+	    b->load.requests >= bench_requests_max(&b->load)) {
+		label("", out);
+		str_addf(out, "it ended early: no more than %" PRId64 " requests are kept\n",
+			 b->load.requests);
+	}
+}
+
+/* Beside a label, in as many lines as it takes. */
+static void wrapped(const Str *text, Str *out)
+{
+	if (text->failed || !text->s)
+		str_addc(out, '\n');
+	else
+		text_wrap(text->s, 13, 13, 80, out);
 }
 
 static void failures(const Bench *b, Str *out)
@@ -191,22 +207,27 @@ static void failures(const Bench *b, Str *out)
 	if (f->failed == 0)
 		return;
 	label("failed", out);
-	str_addf(out, "%" PRId64 ": ", f->failed);
+	_cleanup_(str_done) Str kinds = STR_INIT;
+	str_addf(&kinds, "%" PRId64 ": ", f->failed);
 	for (int i = 0; i < EXCHANGE_FAILURE_MAX_; i++) {
 		if (i == EXCHANGE_OK || i == EXCHANGE_TRANSPORT || f->failures[i] == 0)
 			continue;
-		str_addf(out, "%s%" PRId64 " %s", between, f->failures[i],
+		str_addf(&kinds, "%s%" PRId64 " %s", between, f->failures[i],
 			 exchange_failure_name((ExchangeFailure)i));
 		between = ", ";
 	}
 	for (int i = 0; i < HTTP_FAULT_MAX_; i++) {
 		if (f->faults[i] == 0)
 			continue;
-		str_addf(out, "%s%" PRId64 " %s", between, f->faults[i],
+		str_addf(&kinds, "%s%" PRId64 " %s", between, f->faults[i],
 			 http_fault_name((HttpFault)i));
 		between = ", ";
 	}
-	str_addc(out, '\n');
+	wrapped(&kinds, out);
+	if (f->answered > 0) {
+		label("", out);
+		str_add(out, "all latencies are of those that were answered\n");
+	}
 	if (*first) {
 		label("first error", out);
 		text_wrap(first, 13, 13, 80, out);
@@ -230,11 +251,12 @@ static void steadiness(const Bench *b, Str *out)
 			 f->unsteady);
 	}
 	if (isfinite(p50->value) && p50->n_effective < 0.9 * (double)p50->n) {
-		label("resemblance", out);
-		str_addf(out,
-			 "neighbours have like latencies (%.2f): %" PRId64
-			 " count as %.0f independent ones\n",
+		_cleanup_(str_done) Str text = STR_INIT;
+		str_addf(&text,
+			 "neighbours are alike (%.2f): %" PRId64 " count as %.0f independent ones",
 			 f->autocorrelation, p50->n, p50->n_effective);
+		label("resemblance", out);
+		wrapped(&text, out);
 	}
 }
 
@@ -251,21 +273,22 @@ static void limit_words(const char *what, int64_t limit_us, const char **between
 static void good(const Bench *b, Str *out)
 {
 	const StreamFigures *f = &b->figures;
-	size_t n = (size_t)(f->sent - f->unsteady);
 	const char *between = "";
-	double lo, hi;
 	label("good", out);
 	str_addf(out, "%.1f %% of the requests", 100 * f->goodput_share);
-	if (stats_share_interval((size_t)llround(f->goodput_share * (double)n), n, 0.95, &lo,
-				 &hi) == 0)
-		str_addf(out, " (95 %% interval %.1f to %.1f)", 100 * lo, 100 * hi);
+	if (isfinite(f->goodput_lo))
+		str_addf(out, " (95 %% interval %.1f to %.1f)", 100 * f->goodput_lo,
+			 100 * f->goodput_hi);
 	str_addc(out, '\n');
+	_cleanup_(str_done) Str text = STR_INIT;
+	if (isfinite(f->goodput_rate))
+		str_addf(&text, "%.2f/s, ", f->goodput_rate);
+	str_add(&text, "within ");
+	limit_words("end to end", b->load.limit_us, &between, &text);
+	limit_words("to the first token", b->load.ttft_limit_us, &between, &text);
+	limit_words("per further token", b->load.tpot_limit_us, &between, &text);
 	label("", out);
-	str_addf(out, "%.2f/s, within ", f->goodput_rate);
-	limit_words("end to end", b->load.limit_us, &between, out);
-	limit_words("to the first token", b->load.ttft_limit_us, &between, out);
-	limit_words("per further token", b->load.tpot_limit_us, &between, out);
-	str_addc(out, '\n');
+	wrapped(&text, out);
 }
 
 static void rates(const Bench *b, Str *out)
@@ -274,9 +297,10 @@ static void rates(const Bench *b, Str *out)
 	label("rate", out);
 	if (isfinite(f->asked_rate))
 		str_addf(out, "asked %.2f/s, sent %.2f/s\n", f->asked_rate, f->delivered_rate);
+	else if (isfinite(f->delivered_rate))
+		str_addf(out, "%.2f answers/s\n", f->delivered_rate);
 	else
-		str_addf(out, "%.2f answers/s\n",
-			 isfinite(f->delivered_rate) ? f->delivered_rate : 0);
+		str_add(out, "unknown: it takes more requests than these\n");
 	if (isfinite(f->tokens_s) || isfinite(f->chunks_s)) {
 		label("tokens", out);
 		if (isfinite(f->tokens_s))
@@ -302,14 +326,15 @@ static void speech(const Bench *b, Str *out)
 					 : "unknown: the clips were made up; give --clips DIR\n");
 		return;
 	}
+	_cleanup_(str_done) Str text = STR_INIT;
 	if (!isfinite(b->wer.pct))
-		str_add(out, "no rate: the references have no words");
+		str_add(&text, "no rate: the references have no words");
 	else
-		str_addf(out, "%.2f %% (%ld of %ld words in %zu clips)", b->wer.pct, b->wer.errors,
-			 b->wer.words, b->wer.clips);
+		str_addf(&text, "%.2f %% (%ld of %ld words in %zu clip%s)", b->wer.pct,
+			 b->wer.errors, b->wer.words, b->wer.clips, b->wer.clips == 1 ? "" : "s");
 	if (isfinite(b->wer.lo))
-		str_addf(out, ", 95 %% interval %.2f to %.2f", b->wer.lo, b->wer.hi);
-	str_addc(out, '\n');
+		str_addf(&text, ", 95 %% interval %.2f to %.2f", b->wer.lo, b->wer.hi);
+	wrapped(&text, out);
 	label("", out);
 	str_addf(out, "words compared by the rules \"%s\"\n", normaliser_name(b->normaliser));
 }

@@ -4,7 +4,7 @@ static const char *const names[] = {
     [HTTP_FINE] = "fine",	    [HTTP_RESOLVE] = "resolve",
     [HTTP_CONNECT] = "connect",	    [HTTP_TLS] = "tls",
     [HTTP_TIMEOUT] = "timeout",	    [HTTP_CLOSED] = "closed",
-    [HTTP_TRUNCATED] = "truncated", [HTTP_GARBAGE] = "garbage",
+    [HTTP_TRUNCATED] = "truncated", [HTTP_GARBAGE] = "bad_http",
 };
 
 const char *http_fault_name(HttpFault f)

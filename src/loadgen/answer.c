@@ -94,8 +94,11 @@ void answer_chunk(Answer *a)
 {
 	if (a->form == ANSWER_WHOLE)
 		return;
-	if (a->chunks < INT32_MAX)
-		a->chunks++;
+	if (a->chunks >= ANSWER_CHUNKS_MAX) {
+		garbage(a, "the stream has more pieces than any answer");
+		return;
+	}
+	a->chunks++;
 	if (a->first_us == 0)
 		a->first_us = a->at_us;
 	else
@@ -276,10 +279,23 @@ static void end_refused(Answer *a)
 		     why, strlen(why));
 }
 
+/* What a system's own words would say wrongly, or not at all. */
+static const char *fault_words(const HttpEnd *end)
+{
+	if (end->fault == HTTP_TIMEOUT)
+		return "no whole answer came in time";
+	if (end->error > 0)
+		return strerror(end->error);
+	if (end->fault == HTTP_CLOSED)
+		return "the server closed the connection without an answer";
+	return end->fault == HTTP_TRUNCATED ? "the server closed in the middle of its answer"
+					    : NULL;
+}
+
 static void end_transport(Answer *a, const HttpEnd *end)
 {
 	char why[ANSWER_WHY_MAX];
-	const char *more = end->why ? end->why : end->error > 0 ? strerror(end->error) : NULL;
+	const char *more = end->why ? end->why : fault_words(end);
 	(void)snprintf(why, sizeof(why), "%s%s%s", http_fault_name(end->fault), more ? ": " : "",
 		       more ? more : "");
 	a->failed = EXCHANGE_OK;

@@ -8,8 +8,9 @@
 #include "loadgen/traffic.h"
 
 enum {
-	ANSWER_BODY_MAX = 16 << 20, /* of one that comes whole */
-	ANSWER_TEXT_MAX = 1 << 20,  /* of the text that is kept */
+	ANSWER_BODY_MAX = 16 << 20,  /* of one that comes whole */
+	ANSWER_TEXT_MAX = 1 << 20,   /* of the text that is kept */
+	ANSWER_CHUNKS_MAX = 2 << 20, /* more tokens than may be asked for */
 	ANSWER_WHY_MAX = 200,
 };
 

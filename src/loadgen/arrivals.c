@@ -153,10 +153,12 @@ bool stream_met(const Stream *s, int64_t planned_us, int64_t first_us, int64_t l
 {
 	if (s->limit_us > 0 && end_us - planned_us > s->limit_us)
 		return false;
-	if (s->ttft_limit_us > 0 && first_us > 0 && first_us - planned_us > s->ttft_limit_us)
+	/* Of an answer that came whole only its end is known: no token came later than that. */
+	if (s->ttft_limit_us > 0 &&
+	    (first_us > 0 ? first_us : end_us) - planned_us > s->ttft_limit_us)
 		return false;
 	if (s->tpot_limit_us > 0 && first_us > 0 && tokens > 1 &&
-	    last_us - first_us > s->tpot_limit_us * (tokens - 1))
+	    (double)(last_us - first_us) > (double)s->tpot_limit_us * (double)(tokens - 1))
 		return false;
 	return true;
 }

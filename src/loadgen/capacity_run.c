@@ -85,10 +85,12 @@ static double part_used(const Stream *l, const Exchange *e)
 	double most = 0;
 	if (l->limit_us > 0)
 		most = fmax(most, (double)(e->end_us - e->planned_us) / (double)l->limit_us);
-	if (l->ttft_limit_us > 0 && e->first_us > 0)
-		most = fmax(most, (double)(e->first_us - e->planned_us) / (double)l->ttft_limit_us);
-	if (l->tpot_limit_us > 0 && e->first_us > 0 && e->tokens_out > 1)
-		most = fmax(most, (double)(e->last_us - e->first_us) / (double)(e->tokens_out - 1) /
+	int64_t first_us = e->first_us > 0 ? e->first_us : e->end_us;
+	int32_t tokens = e->tokens_out > 0 ? e->tokens_out : e->chunks;
+	if (l->ttft_limit_us > 0)
+		most = fmax(most, (double)(first_us - e->planned_us) / (double)l->ttft_limit_us);
+	if (l->tpot_limit_us > 0 && e->first_us > 0 && tokens > 1)
+		most = fmax(most, (double)(e->last_us - e->first_us) / (double)(tokens - 1) /
 				      (double)l->tpot_limit_us);
 	return most;
 }
@@ -129,14 +131,16 @@ static bool level_met(const CapacityRun *c, const StreamResult *r)
 static void say(const CapacityRun *c, bool in_time, CapacityResult *r)
 {
 	const Capacity *k = &c->capacity;
-	const char *unit = c->spec.by_rate ? "requests a second" : "users at once";
 	const char *one = c->spec.by_rate ? "one request a second" : "one user";
+	const char *unit = k->met == 1 ? (c->spec.by_rate ? "request a second" : "user")
+				       : (c->spec.by_rate ? "requests a second" : "users at once");
+	const char *levels = c->levels == 1 ? "level" : "levels";
 	double pct = 100 * c->spec.share;
 	if (!in_time)
 		snprintf(r->words, sizeof(r->words),
-			 "the time was over after %zu levels: %lld %s met the limits, %lld were "
+			 "the time was over after %zu %s: %lld %s met the limits, %lld were "
 			 "not tried or failed",
-			 c->levels, (long long)k->met, unit, (long long)k->failed);
+			 c->levels, levels, (long long)k->met, unit, (long long)k->failed);
 	else if (k->met == 0)
 		snprintf(r->words, sizeof(r->words),
 			 "not even %s met the limits with %g %% of the requests", one, pct);
@@ -148,8 +152,8 @@ static void say(const CapacityRun *c, bool in_time, CapacityResult *r)
 	else
 		snprintf(r->words, sizeof(r->words),
 			 "%lld %s met the limits with %g %% of the requests, %lld did not "
-			 "(%zu levels tried)",
-			 (long long)k->met, unit, pct, (long long)k->failed, c->levels);
+			 "(%zu %s tried)",
+			 (long long)k->met, unit, pct, (long long)k->failed, c->levels, levels);
 }
 
 static void finish(CapacityRun *c, bool in_time, const char *limited_why, const Err *err)
@@ -213,8 +217,10 @@ static void on_level(void *ctx, TrafficResult *r, const Err *err)
 		return;
 	}
 	if (r->n_streams > 0 && is_gone(&r->streams[0])) {
-		err_set(&own, -ECONNREFUSED, "at %lld %s the server was gone (%s)",
-			(long long)c->level, c->spec.by_rate ? "requests a second" : "users",
+		err_set(&own, -ECONNREFUSED, "at %lld %s%s the server was gone (%s)",
+			(long long)c->level, c->spec.by_rate ? "request" : "user",
+			c->spec.by_rate ? (c->level == 1 ? " a second" : "s a second")
+					: (c->level == 1 ? "" : "s"),
 			r->streams[0].first_error);
 		finish(c, true, NULL, &own);
 		return;

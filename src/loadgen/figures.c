@@ -143,10 +143,12 @@ static double tpot_ms(const Exchange *e)
 		   : (double)NAN;
 }
 
+/* Where the server does not count its tokens, its chunks stand for them: a chunk has one token or
+ * more, so that no request is called good which is not. */
 bool exchange_meets(const Stream *load, const Exchange *e)
 {
-	return answered(e) &&
-	       stream_met(load, e->planned_us, e->first_us, e->last_us, e->end_us, e->tokens_out);
+	return answered(e) && stream_met(load, e->planned_us, e->first_us, e->last_us, e->end_us,
+					 e->tokens_out > 0 ? e->tokens_out : e->chunks);
 }
 
 /* --- Which of them count --------------------------------------------------------------------- */
@@ -245,7 +247,7 @@ static void count(const StreamResult *r, StreamFigures *f)
 
 typedef struct Sums {
 	int64_t n, sent, met, answered, tokens_out, tokens_in, chunks;
-	bool tokens_known, tokens_in_known;
+	int64_t said_out, said_in; /* answers whose server said how many tokens there were */
 	int64_t planned_first, planned_last, sent_first, sent_last, end_last;
 } Sums;
 
@@ -274,8 +276,8 @@ static Sums sum_up(const StreamResult *r, size_t from)
 			continue;
 		s.answered++;
 		s.chunks += e->chunks;
-		s.tokens_known |= e->tokens_out >= 0;
-		s.tokens_in_known |= e->tokens_in >= 0;
+		s.said_out += e->tokens_out >= 0;
+		s.said_in += e->tokens_in >= 0;
 		s.tokens_out += e->tokens_out > 0 ? e->tokens_out : 0;
 		s.tokens_in += e->tokens_in > 0 ? e->tokens_in : 0;
 	}
@@ -287,13 +289,28 @@ static double per_second(int64_t n, int64_t over_us)
 	return over_us > 0 ? (double)n * 1e6 / (double)over_us : (double)NAN;
 }
 
+/* Room for one number an exchange is in `v`. */
+static void good_share(const StreamResult *r, size_t from, const Sums *s, Values *v,
+		       StreamFigures *f)
+{
+	f->goodput_share = (double)s->met / (double)s->n;
+	v->n = 0;
+	for (size_t i = from; i < r->n; i++)
+		if (counts(&r->exchanges[i]))
+			v->x[v->n++] = exchange_meets(&r->load, &r->exchanges[i]) ? 1 : 0;
+	if (stats_share_interval_near(f->goodput_share, stats_effective_n(v->x, v->n), CONFIDENCE,
+				      &f->goodput_lo, &f->goodput_hi) < 0)
+		f->goodput_lo = f->goodput_hi = (double)NAN;
+}
+
 /* Asked and delivered are both counted from the first to the last of the same requests, so that
  * they differ only by what the generator was late. */
-static void rates(const StreamResult *r, size_t from, StreamFigures *f)
+static void rates(const StreamResult *r, size_t from, Values *v, StreamFigures *f)
 {
 	Sums s = sum_up(r, from);
 	int64_t span_us = s.end_last - s.planned_first;
 	f->asked_rate = f->delivered_rate = f->goodput_share = f->goodput_rate = (double)NAN;
+	f->goodput_lo = f->goodput_hi = (double)NAN;
 	f->tokens_s = f->tokens_in_s = f->chunks_s = (double)NAN;
 	if (s.n == 0)
 		return;
@@ -304,14 +321,15 @@ static void rates(const StreamResult *r, size_t from, StreamFigures *f)
 		if (s.sent > 0)
 			f->delivered_rate = per_second(s.sent - 1, s.sent_last - s.sent_first);
 	}
-	if (s.tokens_known)
+	/* The tokens of some answers only would be a rate that nobody had. */
+	if (s.answered > 0 && s.said_out == s.answered)
 		f->tokens_s = per_second(s.tokens_out, span_us);
-	if (s.tokens_in_known)
+	if (s.answered > 0 && s.said_in == s.answered)
 		f->tokens_in_s = per_second(s.tokens_in, span_us);
 	if (s.chunks > 0)
 		f->chunks_s = per_second(s.chunks, span_us);
 	if (stream_has_limits(&r->load)) {
-		f->goodput_share = (double)s.met / (double)s.n;
+		good_share(r, from, &s, v, f);
 		f->goodput_rate = per_second(s.met, span_us);
 	}
 }
@@ -334,7 +352,7 @@ int stream_figures(const StreamResult *r, StreamFigures *ret, Err *err)
 		f.ttft_ms = distribution(r, from, ttft_ms, &v);
 		f.tpot_ms = distribution(r, from, tpot_ms, &v);
 	}
-	rates(r, from, &f);
+	rates(r, from, &v, &f);
 	*ret = f;
 	return 0;
 }

@@ -42,7 +42,9 @@ typedef struct StreamFigures {
 	double asked_rate, delivered_rate;     /* requests a second; asked NAN: closed loop */
 	double tokens_s, tokens_in_s, chunks_s;
 	double goodput_share, goodput_rate; /* that met all limits; NAN: no limits */
-	double autocorrelation;		    /* lag 1, of the end-to-end latency */
+	double goodput_lo, goodput_hi; /* 95 % of the share; misses come in clumps, and a clump is
+					  less evidence than as many misses apart */
+	double autocorrelation;	       /* lag 1, of the end-to-end latency */
 } StreamFigures;
 
 /* Was it answered, within all limits that the stream has? */

@@ -85,8 +85,14 @@ int stream_metrics(const StreamFigures *f, const char *name, Measurement *m, Err
 	int r = set_plain(&t, "tokens_per_s", "tokens/s", f->tokens_s, f->e2e_ms.n);
 	if (r >= 0)
 		r = set_plain(&t, "delivered_per_s", "1/s", f->delivered_rate, steady);
-	if (r >= 0)
-		r = set_share(&t, "goodput_pct", f->goodput_share, steady);
+	if (r >= 0 && isfinite(f->goodput_lo)) {
+		Metric good = {.value = 100 * f->goodput_share,
+			       .lo = 100 * f->goodput_lo,
+			       .hi = 100 * f->goodput_hi,
+			       .se = 100 * (f->goodput_hi - f->goodput_lo) / (2 * 1.96),
+			       .n = steady};
+		r = set(&t, "goodput_pct", "%", &good);
+	}
 	if (r >= 0 && f->sent > 0)
 		r = set_share(&t, "failed_pct", (double)f->failed / (double)f->sent, f->sent);
 	return r;
@@ -179,6 +185,10 @@ json_t *stream_figures_json(const StreamFigures *f)
 	js_set(o, "tokens_in_s", js_number(f->tokens_in_s), &failed);
 	js_set(o, "chunks_s", js_number(f->chunks_s), &failed);
 	js_set(o, "goodput_share", js_number(f->goodput_share), &failed);
+	js_set(o, "goodput_ci95",
+	       isfinite(f->goodput_lo) ? json_pack("[ff]", f->goodput_lo, f->goodput_hi)
+				       : json_null(),
+	       &failed);
 	js_set(o, "goodput_rate", js_number(f->goodput_rate), &failed);
 	js_set(o, "autocorrelation", js_number(f->autocorrelation), &failed);
 	if (!failed && o)

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "loadgen/engine.h"
+#include "loadgen/figures.h"
 
 enum {
 	/* How far a stream may run on while another is measured, in multiples of its own size. */
@@ -234,9 +235,7 @@ static int record(Lane *l, Answer *a, const HttpEnd *end, Exchange *e)
 
 static bool missed(const Lane *l, const Exchange *e)
 {
-	return e->failed != EXCHANGE_OK ||
-	       !stream_met(l->spec.load, e->planned_us, e->first_us, e->last_us, e->end_us,
-			   e->tokens_out > 0 ? e->tokens_out : e->chunks);
+	return !exchange_meets(l->spec.load, e);
 }
 
 static void count_miss(Lane *l)

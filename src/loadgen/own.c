@@ -70,8 +70,9 @@ static int judge_late(Traffic *t)
 	return 0;
 }
 
-/* What is late counts in the answer's time, so it matters by how long answers take: a twentieth of
- * the usual one, and always so much that a busy machine's hiccups are no verdict. */
+/* What is late counts in all times of an answer, so it matters by the shortest of them, that to its
+ * first token: a twentieth of the usual one, and always so much that a busy machine's hiccups are
+ * no verdict. */
 static int allow_late(const Traffic *t, int64_t *ret_us)
 {
 	size_t n = 0, at = 0;
@@ -83,7 +84,7 @@ static int allow_late(const Traffic *t, int64_t *ret_us)
 	for (size_t i = 0; i < t->result.n_streams; i++)
 		for (size_t k = 0; k < t->result.streams[i].n; k++) {
 			const Exchange *x = &t->result.streams[i].exchanges[k];
-			int64_t took = x->end_us - x->planned_us;
+			int64_t took = (x->first_us > 0 ? x->first_us : x->end_us) - x->planned_us;
 			if (x->measured && x->failed == EXCHANGE_OK && took > 0)
 				all[at++] = took < UINT32_MAX ? (uint32_t)took : UINT32_MAX;
 		}

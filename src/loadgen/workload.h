@@ -69,7 +69,8 @@ bool workload_is_bursty(const Workload *w);
 int64_t lengths_draw(const Lengths *l, Rng *rng);
 
 /* Has the stream limits at all, and did a request meet them all? `first_us` and `last_us` are of
- * its tokens (0: none came), `tokens` how many there were (below 2: no time per token). */
+ * its tokens (0: not seen one by one; the first is then as late as the end), `tokens` how many
+ * there were (below 2: no time per token). */
 bool stream_has_limits(const Stream *s);
 bool stream_met(const Stream *s, int64_t planned_us, int64_t first_us, int64_t last_us,
 		int64_t end_us, int64_t tokens);

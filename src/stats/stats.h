@@ -34,6 +34,9 @@ size_t stats_quantile_floor(double q, double confidence);
 
 /* Wilson's interval of a share, k of n. -ENODATA for n = 0. */
 int stats_share_interval(size_t k, size_t n, double confidence, double *ret_lo, double *ret_hi);
+/* The same for a share of a sample that is worth `n` independent ones, whole or not. */
+int stats_share_interval_near(double share, double n, double confidence, double *ret_lo,
+			      double *ret_hi);
 
 /* Student's t: two-sided interval of the mean. -ENODATA for n < 2. */
 int stats_t_interval(const double *x, size_t n, double confidence, double *ret_lo, double *ret_hi);

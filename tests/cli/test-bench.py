@@ -210,6 +210,8 @@ def mistakes_are_one_sentence_and_nothing_is_sent():
         (["llm", URL, "--speed", "2"], "--speed belongs to --replay"),
         (["llm", URL, "--replay", "nowhere.csv"], "nowhere.csv"),
         (["llm", URL, "--capacity", "4"], "--capacity needs a limit"),
+        (["llm", URL, "--ttft-limit", "1s", "--no-stream"], "about the tokens of a stream"),
+        (["http", URL, "--tpot-limit", "1s"], "about the tokens of a stream"),
         (["llm", URL, "--capacity", "4", "--limit", "1", "-n", "5"], "chooses users and requests itself"),
         (["llm", URL, "--protocol", "whispercpp"], "does not fit"),
         (["llm", URL, "--extra", "[1]"], "--extra takes a JSON object"),

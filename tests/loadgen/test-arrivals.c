@@ -192,7 +192,7 @@ TEST(a_schedule_without_what_it_needs_is_refused)
 
 TEST(a_request_meets_all_its_limits_or_none)
 {
-	const Stream s = {
+	Stream s = {
 	    .limit_us = 1000, .ttft_limit_us = 200, .tpot_limit_us = 10}; /* planned at 5000 */
 	CHECK(stream_has_limits(&s));
 	CHECK(!stream_has_limits(&(Stream){0}));
@@ -201,7 +201,12 @@ TEST(a_request_meets_all_its_limits_or_none)
 	CHECK(!stream_met(&s, 5000, 5201, 5900, 6000, 71)); /* its first token too late */
 	CHECK(!stream_met(&s, 5000, 5200, 5900, 6000, 70)); /* 10.1 us a token */
 	CHECK(stream_met(&s, 5000, 5200, 5900, 6000, 1));   /* no time between tokens */
-	CHECK(stream_met(&s, 5000, 0, 0, 6000, -1));	    /* not streamed */
+	/* Not streamed: its first token was there at its end, and who knows since when. */
+	CHECK(stream_met(&s, 5000, 0, 0, 5200, -1));
+	CHECK(!stream_met(&s, 5000, 0, 0, 5201, -1));
+	/* A count that a server made up does not overflow. */
+	s.tpot_limit_us = INT64_MAX / 2;
+	CHECK(stream_met(&s, 5000, 5200, 5900, 6000, INT32_MAX));
 }
 
 /* --- Files ----------------------------------------------------------------------------------- */

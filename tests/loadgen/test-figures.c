@@ -154,6 +154,55 @@ TEST(each_limit_counts)
 	CHECK(!exchange_meets(&load, &e));
 }
 
+TEST(a_limit_of_what_the_server_does_not_count_is_not_met_for_free)
+{
+	Exchange e = *put(0, 400000); /* first token after 200 ms, then 50 ms a token */
+	Stream load = {.tpot_limit_us = 49999};
+	e.chunks = e.tokens_out;
+	e.tokens_out = -1;
+	CHECK(!exchange_meets(&load, &e)); /* from chunk to chunk */
+	load.tpot_limit_us = 50000;
+	CHECK(exchange_meets(&load, &e));
+	load = (Stream){.ttft_limit_us = 399999};
+	e.first_us = e.last_us = 0; /* it came whole */
+	CHECK(!exchange_meets(&load, &e));
+	load.ttft_limit_us = 400000;
+	CHECK(exchange_meets(&load, &e));
+}
+
+TEST(misses_in_a_row_are_less_evidence_than_as_many_apart)
+{
+	StreamResult r = shuffled(200);
+	StreamFigures apart, row;
+	r.load.limit_us = 10000000;
+	for (size_t i = 0; i < 200; i += 10)
+		exchanges[i].failed = EXCHANGE_REFUSED;
+	CHECK_OK(stream_figures(&r, &apart, NULL));
+	r = shuffled(200);
+	r.load.limit_us = 10000000;
+	for (size_t i = 90; i < 110; i++)
+		exchanges[i].failed = EXCHANGE_REFUSED;
+	CHECK_OK(stream_figures(&r, &row, NULL));
+	CHECK_NEAR(apart.goodput_share, 0.9, 1e-12);
+	CHECK_NEAR(row.goodput_share, 0.9, 1e-12);
+	CHECK(row.goodput_lo < apart.goodput_lo - 0.05);
+	CHECK(row.goodput_hi > apart.goodput_hi);
+}
+
+TEST(tokens_a_second_are_those_of_all_answers_or_unknown)
+{
+	StreamResult r = shuffled(60);
+	StreamFigures f;
+	CHECK_OK(stream_figures(&r, &f, NULL));
+	CHECK(f.tokens_s > 0);
+	r.exchanges[30].tokens_out = -1;
+	CHECK_OK(stream_figures(&r, &f, NULL));
+	CHECK(isnan(f.tokens_s));
+	r.exchanges[30].failed = EXCHANGE_HALF; /* nobody expects a count of it */
+	CHECK_OK(stream_figures(&r, &f, NULL));
+	CHECK(f.tokens_s > 0);
+}
+
 TEST(warm_up_and_what_was_cut_off_are_counted_apart)
 {
 	StreamResult r = shuffled(60);
@@ -190,13 +239,14 @@ TEST(chunks_are_not_tokens)
 	StreamResult r = shuffled(20);
 	StreamFigures f;
 	for (size_t i = 0; i < 20; i++)
-		exchanges[i].tokens_out = i == 0 ? 9 : -1; /* one chunk may have several, or none */
+		exchanges[i].tokens_out = 9; /* one chunk may have several, or none */
 	CHECK_OK(stream_figures(&r, &f, NULL));
-	CHECK_INT(f.tpot_ms.n, 1);
-	CHECK_NEAR(f.tokens_s / f.chunks_s, 9.0 / 100, 1e-9);
-	for (size_t i = 0; i < 20; i++)
+	CHECK_INT(f.tpot_ms.n, 20);
+	CHECK_NEAR(f.tokens_s / f.chunks_s, 9.0 / 5, 1e-9);
+	for (size_t i = 1; i < 20; i++)
 		exchanges[i].tokens_out = -1;
 	CHECK_OK(stream_figures(&r, &f, NULL));
+	CHECK_INT(f.tpot_ms.n, 1);
 	CHECK(isnan(f.tokens_s) && isfinite(f.chunks_s));
 }
 

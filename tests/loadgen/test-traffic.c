@@ -571,12 +571,13 @@ TEST(a_load_that_cannot_be_is_refused)
 	Worker *w = work_begin(0, 1);
 	Stream l = load(ARRIVALS_CLOSED, 1, 0, 5), no_users = load(ARRIVALS_CLOSED, 0, 0, 5),
 	       no_rate = load(ARRIVALS_POISSON, 0, 0, 5), no_trace = load(ARRIVALS_REPLAY, 0, 0, 5),
-	       none = load(ARRIVALS_CLOSED, 1, 0, 0);
+	       none = load(ARRIVALS_CLOSED, 1, 0, 0), long_clips = load(ARRIVALS_CLOSED, 1, 0, 5);
 	TrafficStream background = stream(w, &l), no_contents = stream(w, &l),
-		      no_clips = stream(w, &l);
+		      no_clips = stream(w, &long_clips);
 	background.background = true;
 	no_contents.contents = NULL;
 	no_clips.protocol = PROTOCOL_WHISPERCPP;
+	long_clips.clip_ms.max = MADE_CLIP_MS_MAX + 1;
 	const struct {
 		TrafficStream s;
 		const char *says;
