@@ -178,9 +178,10 @@ static int apply_any(const char *name, const json_t *value, const char *text, Se
 static int apply_one(const ServerKind *k, const ServiceSpec *spec, const char *name,
 		     const json_t *value, ServerCommand *c, Err *err)
 {
-	_cleanup_free_ char *text = service_value_text(spec, name, value);
+	static const ServiceSpec plain = {0};
+	_cleanup_free_ char *text = service_value_text(spec ? spec : &plain, name, value);
 	const SettingPlace *s = find_setting(k, name);
-	const json_t *told = json_object_get(spec->places, name);
+	const json_t *told = spec ? json_object_get(spec->places, name) : NULL;
 	int r;
 	if (!text)
 		return err_oom(err);

@@ -34,8 +34,8 @@ bool server_wants_gpu(const ServerKind *k,
 const ServerKind *server_recognise(char *const *argv);
 
 /* Puts settings into the command; only those that are in `settings`. `spec` says where a kind's own
- * knowledge does not reach (its `places` and `values`). -EINVAL with the sentence what cannot be
- * set and how it could. */
+ * knowledge does not reach (its `places` and `values`); NULL: it reaches. -EINVAL with the sentence
+ * what cannot be set and how it could. */
 int server_apply(const ServerKind *k, const ServiceSpec *spec, const json_t *settings,
 		 ServerCommand *c, Err *err) _must_check_;
 /* What the command sets now, as settings: for `dream init` and read-back. New object; NULL: out of

@@ -97,6 +97,18 @@ TEST(a_setting_that_no_place_is_known_for_is_refused_with_the_remedy)
 	servercommand_done(&c);
 }
 
+TEST(settings_are_applied_without_a_configuration)
+{
+	ServerCommand c = line("vllm serve m --max-model-len 2048");
+	Err err = ERR_INIT;
+	json_t *o = json_pack("{s:i}", "max_model_len", 4096);
+
+	CHECK_OK(server_apply(server_kind("vllm"), NULL, o, &c, &err));
+	CHECK_STR(c.argv[4], "4096");
+	json_decref(o);
+	servercommand_done(&c);
+}
+
 TEST(what_was_applied_is_read_back)
 {
 	ServerCommand c = line("vllm serve m --max-model-len 2048 --no-enable-prefix-caching");
