@@ -7,6 +7,7 @@
 #include <systemd/sd-event.h>
 #include <unistd.h>
 
+#include "base/str.h"
 #include "conf/conf.h"
 #include "eval/eval.h"
 #include "eval/trialdir.h"
@@ -169,6 +170,13 @@ int answers_judge(Worker *w, Party *p, Err *err) _must_check_;
 
 /* Takes what may be a secret out of every text of a report: -ENOMEM. */
 int secrets_hide(const Worker *w, json_t *report) _must_check_;
+
+/* --- report.c: what the runner gets ------------------------------------------------------ */
+
+/* As text. What the runner would not take for its size loses evidence, which then says so. */
+int report_text(json_t *report, Str *out) _must_check_;
+/* The last line of the trial. */
+int worker_report(Worker *w) _must_check_;
 
 /* --- verdict.c: what it was, in the end ------------------------------------------------------ */
 

@@ -148,6 +148,12 @@ static int clear_up(Worker *w, Err *err)
 	return r < 0 ? r : back;
 }
 
+static void report_fault(Worker *w, const Err *err)
+{
+	w->over = false; /* whatever it was about to be called */
+	worker_over(w, OUTCOME_MEASURE_FAILED, NULL, "%s", err->msg);
+}
+
 static void report_leftover(Worker *w, const Err *err)
 {
 	if (w->m.outcome == OUTCOME_HARDWARE_FAULT)
@@ -166,26 +172,14 @@ static int run_trial(Worker *w, Err *err)
 		r = measure(w, err);
 	if (r >= 0)
 		r = worker_conclude(w, err);
-	if (clear_up(w, &after) < 0)
+	if (r < 0)
+		report_fault(w, err);
+	if (clear_up(w, &after) < 0) /* and this is worse */
 		report_leftover(w, &after);
 	return r;
 }
 
-/* --- The result ------------------------------------------------------------------------------ */
-
-static int write_result(Worker *w)
-{
-	_cleanup_(str_done) Str line = STR_INIT;
-	w->m.duration_us = clock_mono_us(&clock_system) - w->began_us;
-	json_decref(w->m.evidence);
-	w->m.evidence = json_incref(w->evidence);
-	json_auto_t *o = measurement_json(&w->m);
-	if (!o || secrets_hide(w, o) < 0)
-		return -ENOMEM;
-	js_canonical(o, &line);
-	str_addc(&line, '\n');
-	return line.failed ? -ENOMEM : write_all(w->out, line.s, line.len);
-}
+/* --- All of it ------------------------------------------------------------------------------- */
 
 static void worker_done(Worker *w)
 {
@@ -242,13 +236,11 @@ int worker_main(int in, int out)
 		    .dir = TRIALDIR_NONE,
 		    .began_us = clock_mono_us(&clock_system)};
 	int r = set_up(&w, in, &err);
-	if (r >= 0)
+	if (r < 0)
+		report_fault(&w, &err);
+	else
 		r = run_trial(&w, &err);
-	if (r < 0) {
-		w.over = false;
-		worker_over(&w, OUTCOME_MEASURE_FAILED, NULL, "%s", err.msg);
-	}
-	int written = write_result(&w);
+	int written = worker_report(&w);
 	if (r < 0)
 		fprintf(stderr, "dream worker: %s\n", err.msg);
 	worker_done(&w);
