@@ -170,12 +170,14 @@ def when_production_cannot_make_room_the_rest_carries_over():
 
 # A start says what its share of 12 GiB leaves for the cache; below 5.5 GiB nothing.
 STARTS = r'''
-import json, sys
+import json, os, sys
 rq = json.loads(sys.stdin.readline())
 u = rq["params"]["u"]
 kv = u * 12 - 5.5
 start = {"kv_gib": round(kv, 2), "kv_tokens": int(kv * 2**30 / 57344 / 16) * 16} if kv > 0 else {"no_kv": True}
 start.update(total_bytes=12 << 30, block_size=16)
+if os.path.exists("taciturn"):
+    start = {}
 report = {"status": "ok", "metrics": {"llm_latency_ms": {"value": 400 - 100 * u, "unit": "ms", "n": 100, "se": 1.0}}}
 if kv <= 0:
     report = {"status": "start_failed", "cause": "kv_cache", "reason": "no KV cache"}
@@ -208,28 +210,51 @@ def asked(b):
     return [t for t in b.trials() if t[1] == "search"]
 
 
-def what_starts_taught_is_known_again_after_an_interruption_and_nothing_more():
-    with learning() as whole:
-        assert whole.run().code == 3
-        want = asked(whole)
-    assert len(want) > 3, want
-    for stop in range(1, len(want)):
-        with learning() as b:
-            script = os.path.join(b.dir, "evaluator.py")
-            # The trial after so many fails for want of a card: the run ends there.
-            with open(script, "w") as f:
-                f.write(f"import os\nn = len(os.listdir('seen'))\nif n >= {stop}: print('{{\"status\": \"hardware_fault\"}}'); "
-                        "raise SystemExit\nopen(f'seen/{n}', 'w')\n" + STARTS)
-            os.mkdir(os.path.join(b.dir, "seen"))
+def stop_after(b, trials):
+    """A run of whose search so many trials are there then ends: the card fails once."""
+    with open(os.path.join(b.dir, "evaluator.py"), "w") as f:
+        f.write(f"import os\nn = len(os.listdir('seen'))\n"
+                f"if n == {trials} and not os.path.exists('failed-{trials}'):\n"
+                f"    open('failed-{trials}', 'w')\n    print('{{\"status\": \"hardware_fault\"}}')\n    raise SystemExit\n"
+                f"if n < {trials}: open(f'seen/{{n}}', 'w')\n" + STARTS)
+
+
+def taciturn(b, yes):
+    """Whether starts teach anything."""
+    path = os.path.join(b.dir, "taciturn")
+    if yes:
+        open(path, "w").close()
+    elif os.path.exists(path):
+        os.unlink(path)
+
+
+def interrupted_with_evaluations(stops, silent):
+    with learning() as b:
+        os.mkdir(os.path.join(b.dir, "seen"))
+        for stop in stops:
+            stop_after(b, stop)
+            taciturn(b, silent)
             assert b.run().code == 1
-            with open(script, "w") as f:
-                f.write(STARTS)
-            for u in (0.9, 0.8):  # what these teach is for the next search
-                assert b.dream("eval", "-c", b.config, "--store", f"u={u}").code == 0
-            done = b.run()
-            assert done.code == 3, done
-            assert "not what the same search would ask" not in done.out, done
-            assert asked(b) == want, (stop, asked(b), want)
+            taciturn(b, False)
+            for u in (0.9, 0.6):
+                assert "kept as trial" in b.dream("eval", "-c", b.config, "--store", f"u={u}").out
+        taciturn(b, silent)
+        done = b.run()
+        assert done.code == 3, done
+        assert "not what the same search would ask" not in done.out, done
+        return asked(b)
+
+
+def what_starts_taught_is_known_again_after_an_interruption_and_nothing_more():
+    for silent in (False, True):
+        with learning() as whole:
+            taciturn(whole, silent)
+            assert whole.run().code == 3
+            want = asked(whole)
+        assert (len(want) == 10) == silent, want
+        for stop in range(1, 5):
+            got = interrupted_with_evaluations([stop, stop + 1], silent)
+            assert got == want, (silent, stop, got, want)
 
 
 run_cases([
