@@ -20,6 +20,8 @@ static UnitState run_script(const Bench *b, const char *unit, const char *script
 	CHECK_STR(run_transient(b, &spec).result, "done");
 	UnitState u = state_of(b, unit);
 	CHECK_INT(strlen(u.invocation), 32);
+	/* What the journal first hears of a process that is gone belongs to no run of a unit. */
+	CHECK_OK(journal_sync(5000000));
 	close(fds[0]);
 	close(fds[1]);
 	UnitState end = wait_state(b, unit, "inactive");
@@ -119,7 +121,8 @@ TEST(a_message_with_bytes_that_are_no_text_does_not_end_it)
 	char script[] = "printf 'a\\001\\377b\\n'; echo after";
 	UnitState u = run_script(&b, "t-bytes.service", script);
 	_cleanup_free_ char *text = of_unit(NULL, u.invocation, NULL, 1 << 16);
-	CHECK(strstr(text, "a\001\377b\nafter\n"));
+	if (!strstr(text, "a\001\377b\nafter\n"))
+		CHECK_STR(text, "a\001\377b\nafter\n");
 }
 
 TEST(kernel_messages_since_a_cursor_are_read_alone)
