@@ -477,7 +477,8 @@ static int print_capacity_json(const Bench *b)
 	bool failed = false;
 	json_t *o = common_json(b, &failed), *answer = json_object();
 	js_set(answer, "value", json_integer(c->capacity), &failed);
-	js_set(answer, "ci95", json_pack("[ff]", c->lo, c->hi), &failed);
+	js_set(answer, "ci95", isfinite(c->lo) ? json_pack("[ff]", c->lo, c->hi) : json_null(),
+	       &failed);
 	js_set(answer, "share", js_number(b->share), &failed);
 	js_set(answer, "n", json_integer(c->n), &failed);
 	js_set(answer, "levels", json_integer((json_int_t)c->levels), &failed);
@@ -505,7 +506,7 @@ int bench_print_capacity(const Bench *b)
 	str_addf(&out, ", %s\n", protocol_name(b->stream.protocol));
 	label("capacity", &out);
 	str_addf(&out, "%" PRId64, c->capacity);
-	if (c->capacity > 0)
+	if (c->capacity > 0 && isfinite(c->lo))
 		str_addf(&out, ", 95 %% interval %.1f to %.1f", c->lo, c->hi);
 	str_addc(&out, '\n');
 	label("", &out);

@@ -33,9 +33,12 @@ struct CapacityRun {
 	Stream load;		/* of the first */
 	int64_t level, began_us;
 	size_t levels;
-	int disturbed; /* how often in a row the generator itself was, at this level */
-	double spread; /* of the deciding value at the highest level that met, as a share of it */
-	int64_t n;     /* requests there */
+	int disturbed;	   /* how often in a row the generator itself was, at this level */
+	double spread;	   /* of the deciding value at the highest level that met, as a share of it;
+			      NAN:     it has no interval */
+	int64_t n;	   /* requests there */
+	char failure[120]; /* what the first request said that failed at a level that did not meet;
+			      "": none failed */
 	Traffic *traffic;
 };
 
@@ -107,7 +110,7 @@ static int measure_spread(CapacityRun *c, const StreamResult *r)
 			x[n++] = part_used(&c->load, &r->exchanges[i]);
 	stats_sort(x, n);
 	c->n = (int64_t)n;
-	c->spread = 0;
+	c->spread = (double)NAN;
 	double at = stats_quantile(x, n, q);
 	if (q < 1 && isfinite(at) && at > 0 &&
 	    stats_quantile_interval_near(x, n, (double)n, q, 0.95, &lo, &hi, NULL) == 0)
@@ -143,7 +146,8 @@ static void say(const CapacityRun *c, bool in_time, CapacityResult *r)
 			 c->levels, levels, (long long)k->met, unit, (long long)k->failed);
 	else if (k->met == 0)
 		snprintf(r->words, sizeof(r->words),
-			 "not even %s met the limits with %g %% of the requests", one, pct);
+			 "not even %s met the limits with %g %% of the requests%s%s", one, pct,
+			 c->failure[0] ? "; the first that failed: " : "", c->failure);
 	else if (k->met >= k->max)
 		snprintf(r->words, sizeof(r->words),
 			 "%lld %s, the most that was tried, met the limits with %g %% of the "
@@ -159,17 +163,18 @@ static void say(const CapacityRun *c, bool in_time, CapacityResult *r)
 static void finish(CapacityRun *c, bool in_time, const char *limited_why, const Err *err)
 {
 	const Capacity *k = &c->capacity;
+	bool known = isfinite(c->spread);
 	double met = (double)k->met, half = 1.96 * c->spread * met;
 	CapacityResult r = {
 	    .capacity = k->met,
-	    .se = c->spread * met,
-	    .lo = fmax(0, met - half),
-	    .hi = fmin((double)k->max, met + half),
+	    .se = known ? c->spread * met : 0,
+	    .lo = known ? fmax(0, met - half) : (double)NAN,
+	    .hi = known ? fmin((double)k->max, met + half) : (double)NAN,
 	    .n = c->n,
 	    .levels = c->levels,
 	    .limited_by_client = limited_why,
 	};
-	if (!in_time) /* what lies between was not tried */
+	if (!in_time && known) /* what lies between was not tried */
 		r.hi = fmax(r.hi, (double)(k->failed - 1));
 	if (limited_why)
 		snprintf(r.words, sizeof(r.words), "%.200s", limited_why);
@@ -202,6 +207,8 @@ static int level_told(CapacityRun *c, const TrafficResult *r)
 	bool met = r->n_streams > 0 && level_met(c, &r->streams[0]);
 	if (met && measure_spread(c, &r->streams[0]) < 0)
 		return -ENOMEM;
+	if (!met && r->n_streams > 0)
+		snprintf(c->failure, sizeof(c->failure), "%.119s", r->streams[0].first_error);
 	c->levels++;
 	c->disturbed = 0;
 	capacity_told(&c->capacity, c->level, met);

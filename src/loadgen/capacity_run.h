@@ -25,12 +25,12 @@ typedef struct CapacityRunSpec {
 } CapacityRunSpec;
 
 typedef struct CapacityResult {
-	int64_t capacity; /* 0: not even one user */
-	double se, lo, hi;
-	int64_t n;     /* requests at the level that is the answer */
-	size_t levels; /* tried */
+	int64_t capacity;  /* 0: not even one user */
+	double se, lo, hi; /* lo and hi are NAN where the deciding value has no interval */
+	int64_t n;	   /* requests at the level that is the answer */
+	size_t levels;	   /* tried */
 	bool limited_by_client;
-	char words[240]; /* a sentence: how it was found */
+	char words[320]; /* a sentence: how it was found */
 } CapacityResult;
 
 typedef void CapacityDone(void *ctx, const CapacityResult *r, const Err *err);
