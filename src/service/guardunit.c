@@ -22,9 +22,12 @@ static const int64_t stop_timeout_us = 3600LL * 1000000;
 
 /* What its end runs: first what is bound to the guard, the trial's units, has to be gone, since
  * they hold what production needs. A unit that is not back is tried again, after a pause in which a
- * trial of processes that still held the GPU has ended. When the machine goes down nothing is to be
- * started. */
+ * trial of processes that still held the GPU has ended; one that was masked meanwhile is meant to
+ * stay down. When the machine goes down nothing is to be started. The manager's PATH may lack what
+ * a distribution puts elsewhere. */
 static char restore_script[] =
+    "PATH=${PATH:+$PATH:}/usr/local/bin:/usr/bin:/bin:/run/current-system/sw/bin\n"
+    "export PATH\n"
     "scope=$1 guard=$2; shift 2\n"
     "bound=$(systemctl $scope show --property=BoundBy --value \"$guard\")\n"
     "[ -z \"$bound\" ] || systemctl $scope stop $bound\n"
@@ -32,6 +35,9 @@ static char restore_script[] =
     "  missing=\n"
     "  for unit; do\n"
     "    systemctl $scope is-active --quiet \"$unit\" && continue\n"
+    "    case $(systemctl $scope show --property=LoadState --value \"$unit\") in\n"
+    "      masked*) continue;;\n"
+    "    esac\n"
     "    systemctl $scope start \"$unit\" || missing=yes\n"
     "  done\n"
     "  [ -z \"$missing\" ] && exit 0\n"

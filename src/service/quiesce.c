@@ -98,6 +98,11 @@ const char *quiesce_guard(const Quiesce *q)
 	return q->guard_up && !q->guard_over ? q->intent.guard : NULL;
 }
 
+int64_t quiesce_restore_us(const Quiesce *q)
+{
+	return q->restore_us;
+}
+
 static void give_up(Quiesce *q, const char *why)
 {
 	if (q->gave_up || q->phase >= RESTORING)
@@ -124,10 +129,17 @@ static bool is_down(const UnitState *u)
 	return strcmp(u->active, "inactive") == 0 || strcmp(u->active, "failed") == 0;
 }
 
+static bool is_masked(const UnitState *u)
+{
+	return strncmp(u->load, "masked", 6) == 0;
+}
+
 static int note_unit(Quiesce *q, const char *unit, const UnitState *u, Err *err)
 {
 	QuiesceIntent *i = &q->intent;
 
+	if (is_masked(u) && is_down(u))
+		return 0;
 	if (strcmp(u->load, "loaded") != 0)
 		return err_set(err, -ENOENT, "the unit %s, which may be stopped, is %s", unit,
 			       u->load);
@@ -285,7 +297,8 @@ static int set_limit(Quiesce *q, Err *err)
 	int64_t margin = q->limit_us / 10;
 	if (margin > 10LL * SECOND_US)
 		margin = 10LL * SECOND_US;
-	int r = sd_event_add_time_relative(q->loop, &q->limit, CLOCK_MONOTONIC,
+	/* The window and the users go on while the machine sleeps. */
+	int r = sd_event_add_time_relative(q->loop, &q->limit, CLOCK_BOOTTIME,
 					   (uint64_t)(q->limit_us - margin), 1000, on_limit, q);
 	return r < 0 ? err_set(err, r, "cannot set a timer: %s", strerror(-r)) : 0;
 }
@@ -480,7 +493,7 @@ static bool settle_unit(Quiesce *q, const char *unit, Unit *at)
 
 	if (unit_state(q->s, unit, &u, &err) < 0) {
 		str_addf(&q->missing, "%s%s", q->missing.len > 0 ? ", " : "", err.msg);
-	} else if (!is_active(&u)) {
+	} else if (!is_active(&u) && !is_masked(&u)) { /* who masked it wants it down */
 		settled = at->tries >= TRIES;
 		if (settled)
 			say_missing(q, unit, &u);

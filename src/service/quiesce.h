@@ -53,6 +53,8 @@ typedef struct QuiesceHandler {
 int quiesce_begin(sd_event *loop, Systemd *s, HttpLoop *http, const QuiesceSpec *q,
 		  const char *state_dir, const QuiesceHandler *h, void *ctx, Quiesce **ret,
 		  Err *err) _must_check_;
+/* How long the units took to start the last time; 0 until it is known which are stopped. */
+int64_t quiesce_restore_us(const Quiesce *q);
 /* At any time after begin, also after give_up(); restored() follows. What does not come back is
  * tried three times, then told; the intent stays, and quiesce_recover() tries again. */
 void quiesce_restore(Quiesce *q);

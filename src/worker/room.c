@@ -49,6 +49,14 @@ static int clear_leftovers(Worker *w, const char *dir, Err *err)
 	return 0;
 }
 
+/* The trial's time has to do for starting production again: whoever kills us when it is over would
+ * take the result away. */
+static void keep_time(Worker *w)
+{
+	int64_t keep = quiesce_restore_us(w->quiesce), half = worker_left_us(w) / 2;
+	w->deadline_us -= keep < half ? keep : half;
+}
+
 static const QuiesceHandler handler = {
     .ready = on_ready, .give_up = on_give_up, .restored = on_restored};
 
@@ -84,7 +92,8 @@ int room_make(Worker *w, Err *err)
 	}
 	if (r < 0)
 		return r;
-	(void)worker_wait(w, &room->ready);
+	if (worker_wait(w, &room->ready) == 0)
+		keep_time(w);
 	return 0;
 }
 

@@ -325,6 +325,21 @@ def production_is_back_when_the_guards_process_is_killed():
     nothing_is_left()
 
 
+def what_was_masked_meanwhile_stays_down():
+    p = start("eval", "-c", config(), "--all-services", "--json", "vllm_memory_util=0.55")
+    trial_of("voice", p)
+    sh("systemctl", "mask", "voice.service")
+    done = finish(p)
+    wait("the judge is back", lambda: show("judge.service", "ActiveState") == "active", 5)
+    down = show("voice.service", "ActiveState")
+    sh("systemctl", "unmask", "voice.service")
+    sh("systemctl", "start", "voice.service")
+    assert down == "inactive", down
+    assert json.loads(done.out)["measurement"]["status"] == "ok", done
+    nothing_is_left()
+    wait("production answers", answering, 5)
+
+
 def outside_of_the_window_nothing_is_stopped():
     before = invocations()
     m, done = evaluate(config(window=closed_window()))
@@ -421,6 +436,7 @@ CASES = [a_dry_run_tells_the_time_and_the_downtime_and_stops_nothing,
          production_is_back_when_the_program_is_killed,
          production_is_back_when_the_worker_is_killed,
          production_is_back_when_the_guards_process_is_killed,
+         what_was_masked_meanwhile_stays_down,
          a_candidate_that_runs_out_of_memory_is_told_from_its_output_and_is_not_restarted,
          one_that_cannot_start_is_started_once,
          the_units_of_a_dead_run_are_stopped_before_anything_is_done,
