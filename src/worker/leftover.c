@@ -7,21 +7,29 @@
 
 #include "base/file.h"
 #include "service/instance.h"
+#include "systemd/trialfile.h"
 #include "worker/internal.h"
 
 enum {
 	STOP_US = 120000000,
 };
 
+/* Of "PID_PORT_NAME". */
+static pid_t number_of(const char *name)
+{
+	int pid = 0, end = 0;
+	if (sscanf(name, "%9d_%n", &pid, &end) != 1 || end == 0 || pid <= 1)
+		return 0;
+	return pid;
+}
+
 /* "dream-trial-PID_PORT_NAME.service" or "dream-trial@PID_...": whose it was. 0: not one of ours.
  */
 static pid_t worker_of(const char *unit)
 {
-	int pid = 0;
-	if (strncmp(unit, "dream-trial", 11) != 0 || !strchr("-@", unit[11]) ||
-	    sscanf(unit + 12, "%9d_", &pid) != 1 || pid <= 1)
+	if (strncmp(unit, "dream-trial", 11) != 0 || !unit[11] || !strchr("-@", unit[11]))
 		return 0;
-	return pid;
+	return number_of(unit + 12);
 }
 
 /* Somebody else may have got its number; then the unit stays until its own time is up. */
@@ -97,18 +105,27 @@ static int stop_units(sd_event *loop, Systemd *s, Err *err)
 	return r < 0 ? r : stopped;
 }
 
-/* Variables that no manager read: they may hold secrets. */
-static void remove_files(void)
+/* A file that is being written has another name: ".NAME.WRITER-0~". */
+static void remove_files_in(const char *folder, pid_t (*whose)(const char *name))
 {
-	DIR *dir = geteuid() == 0 ? opendir(INSTANCE_ENV_DIR) : NULL;
+	DIR *dir = opendir(folder);
 	const struct dirent *e;
 	while (dir && (e = readdir(dir))) {
-		pid_t pid = worker_of(e->d_name);
+		pid_t pid = whose(e->d_name + (*e->d_name == '.'));
 		if (pid > 0 && is_dead(pid))
 			(void)unlinkat(dirfd(dir), e->d_name, 0);
 	}
 	if (dir)
 		(void)closedir(dir);
+}
+
+/* Variables and commands that no manager read: they may hold secrets. */
+static void remove_files(void)
+{
+	if (geteuid() == 0)
+		remove_files_in(INSTANCE_ENV_DIR, worker_of);
+	else
+		remove_files_in(TRIALFILE_DIR, number_of);
 }
 
 int leftover_clear(sd_event *loop, Systemd *s, const char *state_dir, Err *err)
