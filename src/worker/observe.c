@@ -1,17 +1,47 @@
 /* Production as it runs: nothing is started, nothing is stopped, and what is learned holds for what
  * runs. Whose processes they are follows from who listens where the service is asked. */
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "service/port.h"
 #include "worker/internal.h"
+
+/* Only what is an address of this machine can be bound to. */
+static bool can_bind(int family, const struct sockaddr *address, socklen_t len)
+{
+	int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	bool ok = fd >= 0 && bind(fd, address, len) == 0;
+	if (fd >= 0)
+		close(fd);
+	return ok;
+}
+
+/* The same port of another host is another service. */
+static bool is_this_machine(const char *host)
+{
+	char name[256] = "";
+	struct sockaddr_in v4 = {.sin_family = AF_INET};
+	struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
+	if (inet_pton(AF_INET, host, &v4.sin_addr) == 1)
+		return can_bind(AF_INET, (const struct sockaddr *)&v4, sizeof(v4));
+	if (inet_pton(AF_INET6, host, &v6.sin6_addr) == 1)
+		return can_bind(AF_INET6, (const struct sockaddr *)&v6, sizeof(v6));
+	if (gethostname(name, sizeof(name) - 1) < 0)
+		*name = '\0';
+	return strcasecmp(host, "localhost") == 0 || strcasecmp(host, name) == 0;
+}
 
 static pid_t listener_of(const Party *p)
 {
 	HttpTarget target = {0};
 	pid_t pid = 0;
-	if (httptarget_parse(p->url, &target, NULL) >= 0 && target.port &&
-	    !port_is_taken(target.port, &pid))
+	if (httptarget_parse(p->url, &target, NULL) >= 0 && target.port && target.host &&
+	    is_this_machine(target.host) && !port_is_taken(target.port, &pid))
 		pid = 0;
 	httptarget_done(&target);
 	return pid;
