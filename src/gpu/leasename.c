@@ -42,7 +42,7 @@ static int the_only_one(const Nvml *n, char **ret, Err *err)
 		str_addf(&list, "%s%s", i ? ", " : "", nvml_info(n, i)->uuid);
 	return err_set(err, -ENOTUNIQ,
 		       "this machine has %zu GPUs and the experiment names none; set gpu: to one "
-		       "of %s",
+		       "of %s, or budget: {allow_gpu: false} where it needs none",
 		       nvml_count(n), list.s ? list.s : "them");
 }
 

@@ -30,9 +30,12 @@ static bool ok(Look *l, NvmlReturn r)
 	return r == NVML_SUCCESS;
 }
 
+/* More than any card has; sums of so many fit. */
+#define BYTES_MAX (INT64_C(1) << 50)
+
 static int64_t bytes_of(unsigned long long v)
 {
-	return v <= INT64_MAX ? (int64_t)v : -1;
+	return v <= BYTES_MAX ? (int64_t)v : -1;
 }
 
 /* --- Memory and processes -------------------------------------------------------------------- */
@@ -100,7 +103,7 @@ static size_t sum_by_pid(const void *list, int version, unsigned count, unsigned
 		size_t k = 0;
 		if (e.pid == 0 || e.pid > INT32_MAX)
 			continue;
-		if (total_bytes > 0 && used > total_bytes)
+		if (used > (total_bytes > 0 ? total_bytes : BYTES_MAX))
 			used = -1;
 		while (k < n && ret[k].pid != (pid_t)e.pid)
 			k++;
@@ -113,7 +116,13 @@ static size_t sum_by_pid(const void *list, int version, unsigned count, unsigned
 	return n;
 }
 
-static bool read_list(Look *l, size_t list, GpuState *s)
+typedef enum ListAnswer {
+	LIST_READ,
+	LIST_NONE, /* this driver or card has no such list */
+	LIST_FAILED,
+} ListAnswer;
+
+static ListAnswer read_list(Look *l, size_t list, GpuState *s)
 {
 	NvmlProcessV2 raw[GPU_PROCESSES_MAX];
 	GpuProcess of_list[GPU_PROCESSES_MAX];
@@ -121,22 +130,28 @@ static bool read_list(Look *l, size_t list, GpuState *s)
 	NvmlList *f = l->n->call.lists[list];
 
 	/* The shorter layout fits into the room of the longer one. */
-	if (!f || !ok(l, f(l->dev->handle, &count, raw)))
-		return false;
-	if (count > GPU_PROCESSES_MAX)
-		return false;
+	NvmlReturn r = f ? f(l->dev->handle, &count, raw) : NVML_NOT_SUPPORTED;
+	if (r == NVML_NOT_SUPPORTED || r == NVML_NO_PERMISSION || r == NVML_FUNCTION_NOT_FOUND)
+		return LIST_NONE;
+	if (!ok(l, r) || count > GPU_PROCESSES_MAX)
+		return LIST_FAILED;
 	merge(
 	    s, of_list,
 	    sum_by_pid(raw, l->n->list_version[list], count, 1U << list, s->total_bytes, of_list));
-	return true;
+	return LIST_READ;
 }
 
+/* A list that could not be read this time may hold those who seem to be gone. */
 static void read_processes(Look *l, GpuState *s)
 {
+	bool any = false, failed = false;
 	s->n_processes = 0;
-	s->processes_known = false;
-	for (size_t i = 0; i < NVML_LISTS; i++)
-		s->processes_known |= read_list(l, i, s);
+	for (size_t i = 0; i < NVML_LISTS; i++) {
+		ListAnswer a = read_list(l, i, s);
+		any |= a == LIST_READ;
+		failed |= a == LIST_FAILED;
+	}
+	s->processes_known = any && !failed;
 	for (size_t i = 0; i < s->n_processes; i++) {
 		GpuProcess *p = &s->processes[i];
 		p->visible = kill(p->pid, 0) == 0 || errno == EPERM;
@@ -163,7 +178,7 @@ static void read_load(Look *l, GpuState *s)
 	s->sm_mhz = read_number(l, call->clock, NVML_CLOCK_SM, 100000);
 	s->memory_mhz = read_number(l, call->clock, NVML_CLOCK_MEMORY, 100000);
 	s->throttle = call->clock_reasons && ok(l, call->clock_reasons(l->dev->handle, &reasons))
-			  ? bytes_of(reasons)
+			  ? (int64_t)(reasons & INT64_MAX)
 			  : -1;
 }
 

@@ -119,8 +119,6 @@ static void note_peaks(Sampler *s, int64_t listed)
 		else if (w->now_bytes < 0 && w->peak_bytes == 0)
 			w->peak_bytes = -1;
 	}
-	if (s->state.used_bytes > s->used_peak_bytes)
-		s->used_peak_bytes = s->state.used_bytes;
 	if (s->state.used_bytes - listed > s->unattributed_peak_bytes)
 		s->unattributed_peak_bytes = s->state.used_bytes - listed;
 }
@@ -230,10 +228,16 @@ static int look(Sampler *s, bool everything, Err *err)
 	s->looks++;
 	if (load)
 		note_throttle(s);
+	if (s->state.used_bytes > s->used_peak_bytes)
+		s->used_peak_bytes = s->state.used_bytes;
+	/* A look that could not see everybody says nothing about who is gone. */
+	if (!s->state.processes_known)
+		return 0;
 	size_t n = attribute(s, foreign);
-	if (everything) {
+	if (!s->begun) {
 		ContentionRules rules = s->contention.rules;
 		contention_begin(&s->contention, &rules, foreign, n);
+		s->begun = true;
 	} else {
 		contention_look(&s->contention, s->state.at_us, is_starting(s), foreign, n);
 	}

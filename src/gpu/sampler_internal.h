@@ -38,6 +38,7 @@ struct Sampler {
 	size_t n_owned;
 	Seen seen[GPU_PROCESSES_MAX];
 	size_t n_seen;
+	bool begun;	/* who was there before is known */
 	bool ask_again; /* there is a new service: who is foreign may be its */
 	Contention contention;
 	int64_t looks, missed, load_looks, throttled;

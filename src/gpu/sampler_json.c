@@ -14,8 +14,8 @@ static json_t *services_json(const Sampler *s, bool *failed)
 		const Owned *w = &s->owned[i];
 		json_t *o = json_object();
 		js_set(o, "service", js_text(w->name), failed);
-		js_set(o, "peak_bytes", bytes_json(w->peak_bytes), failed);
-		js_set(o, "last_bytes", bytes_json(w->now_bytes), failed);
+		js_set(o, "peak_bytes", bytes_json(s->begun ? w->peak_bytes : -1), failed);
+		js_set(o, "last_bytes", bytes_json(s->begun ? w->now_bytes : -1), failed);
 		*failed |= json_array_append_new(list, o) < 0;
 	}
 	return list;

@@ -409,6 +409,15 @@ TEST(bytes_of_processes_that_wsl_does_not_know_are_unknown)
 	nvml_close(n);
 }
 
+TEST(a_list_that_fails_is_not_an_empty_one)
+{
+	Nvml *n = variant("half");
+	GpuState s;
+	CHECK_OK(nvml_read(n, 0, &s, NULL));
+	CHECK(!s.processes_known);
+	nvml_close(n);
+}
+
 TEST(a_library_that_lists_nothing_is_not_one_that_lists_nobody)
 {
 	Nvml *n = variant("unlisted");

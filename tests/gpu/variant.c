@@ -5,6 +5,7 @@
  *  SECOND    the _v2 lists, which a library without _v3 has
  *  WSL       memory, but no bytes of processes, and no list of graphics or MPS
  *  UNLISTED  memory, but no lists at all
+ *  HALF      a list of graphics, and one of computing that fails
  *  MISMATCH  a driver that was updated under the running one
  *  MIG       a process in two instances, and in two lists; no utilisation
  *  RESET     the first handle is not valid any more after one look
@@ -17,6 +18,7 @@
 #define SECOND	 2
 #define WSL	 3
 #define UNLISTED 4
+#define HALF	 9
 #define MISMATCH 5
 #define MIG	 6
 #define RESET	 7
@@ -154,6 +156,24 @@ int nvmlDeviceGetGraphicsRunningProcesses_v2(void *d, unsigned *n, struct long_e
 	(void)n;
 	(void)ret;
 	return UNSUPPORTED;
+}
+#endif
+
+#if VARIANT == HALF
+int nvmlDeviceGetComputeRunningProcesses_v3(void *d, unsigned *n, struct long_entry *ret);
+int nvmlDeviceGetComputeRunningProcesses_v3(void *d, unsigned *n, struct long_entry *ret)
+{
+	(void)d, (void)n, (void)ret;
+	return 999;
+}
+
+int nvmlDeviceGetGraphicsRunningProcesses_v3(void *d, unsigned *n, struct long_entry *ret);
+int nvmlDeviceGetGraphicsRunningProcesses_v3(void *d, unsigned *n, struct long_entry *ret)
+{
+	(void)d;
+	*n = 1;
+	ret[0] = (struct long_entry){1002, 1 * GIB, UINT_MAX, UINT_MAX};
+	return OK;
 }
 #endif
 
