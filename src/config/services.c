@@ -1,8 +1,10 @@
 /* `services:` against the rest of an experiment: kinds and settings that exist, parameters that
  * reach a service, and what the evaluator needs to know to start one. */
+#include <ctype.h>
 #include <string.h>
 
 #include "config/draft.h"
+#include "http/client.h"
 #include "server/server.h"
 
 enum {
@@ -92,6 +94,14 @@ static bool is_place(const json_t *v)
 	return false;
 }
 
+static bool is_variable(const char *name)
+{
+	bool first = isalpha((unsigned char)*name) || *name == '_';
+	while (isalnum((unsigned char)*name) || *name == '_')
+		name++;
+	return first && !*name;
+}
+
 static bool is_text(const json_t *v)
 {
 	return json_is_string(v);
@@ -126,14 +136,37 @@ static void check_map(const ConfNode *at, const char *name, const json_t *map,
 				   "%s.%s cannot be understood", name, key);
 }
 
+static void check_env_names(const ServiceSpec *s, const ConfNode *at, Diags *d)
+{
+	const char *name;
+	json_t *v;
+	json_object_foreach (s->env, name, v)
+		if (!is_variable(name))
+			conf_fault(place(place(at, "env"), name), d, "a name such as HF_HOME",
+				   "'%.60s' is not the name of a variable", name);
+}
+
 static void check_maps(const ServiceSpec *s, const ConfNode *at, Diags *d)
 {
 	check_map(at, "env", s->env, is_text, "{HF_HOME: /srv/models}: names to quoted texts", d);
+	check_env_names(s, at, d);
 	check_map(at, "places", s->places, is_place,
 		  "{setting: {flag: --x}}, {switch: --x} or {env: X}", d);
 	check_map(at, "values", s->values, is_map_of_texts, "{setting: {small: /srv/small.bin}}",
 		  d);
 	check_map(at, "ask", s->ask, NULL, "{ignore_eos: true}", d);
+}
+
+static void check_url(const ServiceSpec *s, const ConfNode *at, Diags *d)
+{
+	HttpTarget target = {0};
+	Err err = ERR_INIT;
+	if (!s->url)
+		return;
+	if (httptarget_parse(s->url, &target, &err) < 0)
+		conf_fault(place(at, "url"), d, "http://127.0.0.1:8000", "%s", err.msg);
+	else
+		httptarget_done(&target);
 }
 
 static void check_start(const Experiment *x, const ServiceSpec *s, const ConfNode *at, Diags *d)
@@ -149,6 +182,13 @@ static void check_start(const Experiment *x, const ServiceSpec *s, const ConfNod
 	if (s->from_unit && s->command.n > 0)
 		conf_fault(place(at, "command"), d, "one of the two",
 			   "%s has a from_unit and a command", s->name);
+	if (s->command.n > 0 && !*s->command.items[0])
+		conf_fault(place(at, "command"), d, "command: [PROGRAM, ...]",
+			   "the command of %s has no program", s->name);
+	if (s->from_unit && strpbrk(s->from_unit, "/ "))
+		conf_fault(place(at, "from_unit"), d, "NAME.service",
+			   "'%.60s' is not the name of a unit", s->from_unit);
+	check_url(s, at, d);
 	if (s->protocol && !protocol_from_name(s->protocol, &p))
 		conf_fault(place(at, "protocol"), d, "see dream bench --help",
 			   "there is no protocol called '%.40s'", s->protocol);

@@ -106,6 +106,11 @@ static void check_evaluator(const ConfNode *n, void *target, Diags *d)
 		return;
 	}
 	check_strangers(n, kind, d);
+	if (!python && !command && conf_get(n, "applies"))
+		conf_fault(conf_get(n, "applies"), d, NULL,
+			   "applies belongs to evaluators of kind command or python: one of kind "
+			   "%s knows by itself",
+			   kind);
 	if (python && !s->path)
 		conf_fault(n, d, "path: evaluator.py", "a python evaluator has no file");
 	if (command && (s->command.n == 0 || s->command.items[0][0] == '\0'))
