@@ -165,6 +165,10 @@ int measure_all(Worker *w, Err *err) _must_check_;
 /* Word errors of the answers in a result's stream, as `wer_pct` and in the evidence. */
 int speech_judge(Worker *w, const Party *p, const StreamResult *r, Err *err) _must_check_;
 int answers_judge(Worker *w, Party *p, Err *err) _must_check_;
+int score_note(Worker *w, double pct, double lo, double hi, double se, int64_t n,
+	       Err *err) _must_check_;
+/* score.c: by a program of the user's. */
+int score_program(Worker *w, const Party *p, Err *err) _must_check_;
 
 /* --- secret.c ---------------------------------------------------------------------------- */
 

@@ -170,6 +170,16 @@ def throttle(t):
     t.twin("--throttle", "heat")
 
 
+def scored(program):
+    return {"quality": [sys.executable, "-c", program]}
+
+
+def terminate_while_scored(t):
+    t.until(lambda: any("sleep(600)" in " ".join(words) for words in t.look().values()))
+    t.hurt = time.monotonic()
+    os.kill(t.worker(), signal.SIGTERM)
+
+
 def fault(name):
     return {"command": lambda p, t: [*p.command, "--fault", name]}
 
@@ -217,6 +227,14 @@ CASES = [
     dict(name="crash of its own", only=twin, **fault("crash-at=60s"), load=LONG, outcome="crashed", says="SIGSEGV"),
     dict(name="hangs under load", only=twin, **fault("hang"), service={"ready_timeout": "2 s"}, outcome="start_failed",
          cause="timeout"),
+    dict(name="a program scores", only=twin_llm, evaluator=scored("import os, sys; print('all of it\\n' * 9000, os.environ['LLM_URL'][:17]); print(81.5)"),
+         outcome="ok", check=lambda t, m: m["metrics"]["llm_quality_pct"]["value"] == 81.5),
+    dict(name="the scoring program fails", only=twin_llm, evaluator=scored("import sys; sys.exit('no such answers')"),
+         outcome="measure_failed", says="quality program failed .exit status 1.: no such answers"),
+    dict(name="the scoring program says nothing", only=twin_llm, evaluator=scored("print('good')"), outcome="measure_failed",
+         says="no number from 0 to 100"),
+    dict(name="worker told to stop while a program scores", only=twin_llm, evaluator=scored("import time; time.sleep(600)"),
+         act=terminate_while_scored, outcome="measure_failed", says="stopped from outside", within=5),
     dict(name="answers break off", only=twin, **fault("half-stream"), service={"ready_timeout": "3 s"}, outcome="start_failed"),
     dict(name="503 of its own", only=twin, **fault("503"), service={"ready_timeout": "2 s"}, outcome="start_failed", cause="timeout"),
     dict(name="GPU memory runs out under load", only=twin, **fault("oom-under-load"), outcome=("oom", "start_failed"),
@@ -268,7 +286,7 @@ def run_one(program, case):
     """The measurement's reason, for --verbose."""
     with Trial(program, case) as t:
         command = case.get("command", lambda p, t: p.command)(program, t)
-        t.write(command, service_of(t, case), deadline=case.get("deadline", 40), **case.get("load", {}))
+        t.write(command, service_of(t, case), evaluator=case.get("evaluator"), deadline=case.get("deadline", 40), **case.get("load", {}))
         t.start(*(["--store"] if case.get("secrets") else []))
         if "act" in case:
             case["act"](t)
