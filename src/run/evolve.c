@@ -183,35 +183,6 @@ int evolve_measured(Turn *t, const Measurement *m, bool is_void, Err *err)
 
 /* --- Evolutions ------------------------------------------------------------------------------ */
 
-/* The names of `env` stay, its values do not. */
-static void hide_values(json_t *owner, bool *failed)
-{
-	json_t *env = json_object_get(owner, "env"), *names, *value;
-	const char *name;
-	if (!json_is_object(env))
-		return;
-	names = json_object();
-	json_object_foreach (env, name, value)
-		js_set(names, name, json_null(), failed);
-	js_set(owner, "env", names, failed);
-}
-
-/* The experiment as written, without what environments hold: that may be a secret, and a record is
- * for ever. */
-static json_t *source_to_keep(const Experiment *x)
-{
-	json_t *source = x->source ? js_deep_copy(x->source) : json_object(), *service;
-	const char *name;
-	bool failed = !source;
-	hide_values(json_object_get(source, "evaluator"), &failed);
-	json_object_foreach (json_object_get(source, "services"), name, service)
-		hide_values(service, &failed);
-	if (!failed)
-		return source;
-	json_decref(source);
-	return NULL;
-}
-
 static int record_evolution(Turn *t, Err *err)
 {
 	bool failed = false;
@@ -224,7 +195,7 @@ static int record_evolution(Turn *t, Err *err)
 	js_set(body, "seed", json_integer((json_int_t)t->r->seed), &failed);
 	js_set(body, "fingerprint", js_text(t->id.fingerprint), &failed);
 	js_set(body, "context", js_text(t->id.context), &failed);
-	js_set(body, "source", source_to_keep(t->x), &failed);
+	js_set(body, "source", source_without_secrets(t->x->source), &failed);
 	if (failed || !body)
 		return err_oom(err);
 	return store_add(t->r->store, "evolution", "dream.evolution/v1", body, NULL, err);

@@ -274,6 +274,12 @@ int confirm_step(Turn *t, Err *err) _must_check_;
 int confirm_measured(Turn *t, const Measurement *m, bool is_void, Err *err) _must_check_;
 void confirm_done(Turn *t);
 
+/* --- secrets.c ------------------------------------------------------------------------------- */
+
+/* The experiment as written (or NULL), without what may be a secret: what environments hold, and
+ * what has the name or the looks of one. A new object; NULL: out of memory. */
+json_t *source_without_secrets(const json_t *source);
+
 /* --- words.c: word errors, clip by clip ------------------------------------------------------ */
 
 /* Takes the win back when the finalist may hear worse by more than `confirm.wer_margin`. */

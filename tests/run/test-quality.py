@@ -42,6 +42,10 @@ experiments:
     evaluator: {{kind: command, command: [python3, evaluator.py], applies: true, env: {json.dumps(env)}}}
     services:
       llm: {{kind: vllm, env: {{API_KEY: swordfish-in-a-service}}, settings: {{model: m}}, params: {{fast: {setting}}}}}
+      env:
+        kind: process
+        command: [server, --api-key, swordfish-behind-a-flag, --hf-token=swordfish-in-a-flag, --max-tokens, "7"]
+        url: "http://me:swordfish-in-a-url@127.0.0.1:8000"
     objectives:
       llm_latency_ms: {{goal: minimize, weight: 1, worst: 1000, tolerance: 0.1}}
 {extra}
@@ -145,6 +149,9 @@ def secrets_of_environments_are_in_no_record():
                 if path != b.config and os.path.isfile(path):
                     with open(path, "rb") as f:
                         assert b"swordfish" not in f.read(), path
+        kept = [json.loads(line) for line in b.dream("lineage", "export", "-c", b.config, "-").out.splitlines()]
+        source = next(r for r in map(str, kept) if "dream.evolution/v1" in r)
+        assert "API_KEY" in source and "--max-tokens" in source and "--hf-token" not in source, source
 
 
 NOT_NOW = r'''
