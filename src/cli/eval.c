@@ -49,8 +49,7 @@ static int open_evaluator(Session *s)
 static int find_gpu(Session *s, Err *err)
 {
 	const char *known = evaluator_gpu(s->evaluator);
-	bool real = strcmp(evaluator_kind(s->evaluator), "gpu_allocation") == 0;
-	if (!s->x->gpu && !known && !(real && s->x->budget.allow_gpu))
+	if (!s->x->budget.allow_gpu)
 		return 0;
 	if (s->x->gpu || !known)
 		return gpu_lease_name(NULL, s->x->gpu, &s->gpu, err);

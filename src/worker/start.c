@@ -189,8 +189,8 @@ void party_prove(Worker *w, Party *p)
 	int64_t until = clock_mono_us(&clock_system) + PROOF_US;
 	do
 		prove(w, p);
-	while (!is_placed(&p->placement) && clock_mono_us(&clock_system) < until &&
-	       pause_a_look(w) == 0);
+	while ((!is_placed(&p->placement) || p->placement.placement == PLACED_NO_LIST) &&
+	       clock_mono_us(&clock_system) < until && pause_a_look(w) == 0);
 	if (!is_placed(&p->placement))
 		worker_over(w, OUTCOME_CPU_FALLBACK, NULL, "%s", p->placement.reason);
 }

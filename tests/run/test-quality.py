@@ -259,7 +259,7 @@ def what_starts_taught_is_known_again_after_an_interruption_and_nothing_more():
             assert whole.run().code == 3
             want = asked(whole)
         assert (len(want) == 10) == silent, want
-        for stop in range(1, 5):
+        for stop in (1, 3):
             got = interrupted_with_evaluations([stop, stop + 1], silent)
             assert got == want, (silent, stop, got, want)
 
