@@ -156,6 +156,9 @@ int room_give_back(Worker *w, Err *err) _must_check_;
  * never stopped). 1: there was something. Runs the loop. */
 int leftover_clear(sd_event *loop, Systemd *s, const char *state_dir, Err *err) _must_check_;
 
+/* Containers are no children of who starts them: removes those whose worker is dead. How many. */
+int leftover_containers(const char *program);
+
 /* --- measure.c ------------------------------------------------------------------------------- */
 
 int measure_all(Worker *w, Err *err) _must_check_;

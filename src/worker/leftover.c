@@ -6,12 +6,15 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/proc.h"
 #include "service/instance.h"
 #include "systemd/trialfile.h"
 #include "worker/internal.h"
 
 enum {
 	STOP_US = 120000000,
+	CONTAINER_US = 15000000,
+	NAMES_MAX = 65536,
 };
 
 /* Of "PID_PORT_NAME". */
@@ -136,6 +139,47 @@ int leftover_clear(sd_event *loop, Systemd *s, const char *state_dir, Err *err)
 		return stopped;
 	int back = state_dir ? quiesce_recover(loop, s, state_dir, err) : 0;
 	return back < 0 ? back : stopped || back;
+}
+
+/* --- Containers ------------------------------------------------------------------------------ */
+
+/* "dream-trial-PID-NUMBER" of a dead process. */
+static bool is_dead_container(const char *name)
+{
+	int pid = 0, end = 0;
+	unsigned number;
+	return sscanf(name, "dream-trial-%9d-%9u%n", &pid, &number, &end) == 2 &&
+	       name[end] == '\0' && pid > 1 && is_dead(pid);
+}
+
+static void remove_container(const char *program, const char *name)
+{
+	const char *const argv[] = {program, "rm", "-f", name, NULL};
+	ProcSpec spec = {.argv = argv, .stdin_path = "/dev/null", .stderr_fd = -1};
+	_cleanup_free_ char *out = NULL;
+	int r = proc_run(&spec, NULL, 0, NAMES_MAX, CONTAINER_US, &out, NULL, NULL);
+	(void)r; /* one that stays holds memory, which the sampler sees */
+}
+
+int leftover_containers(const char *program)
+{
+	const char *const argv[] = {program,	"ps",	      "-a", "--filter", "name=dream-trial-",
+				    "--format", "{{.Names}}", NULL};
+	ProcSpec spec = {.argv = argv, .stdin_path = "/dev/null", .stderr_fd = -1};
+	_cleanup_free_ char *names = NULL;
+	char *rest = NULL;
+	int removed = 0;
+	/* A program that does not work says so when the service is started. */
+	if (proc_run(&spec, NULL, 0, NAMES_MAX, CONTAINER_US, &names, NULL, NULL) < 0)
+		return 0;
+	for (char *name = strtok_r(names, "\r\n", &rest); name;
+	     name = strtok_r(NULL, "\r\n", &rest)) {
+		if (!is_dead_container(name))
+			continue;
+		remove_container(program, name);
+		removed++;
+	}
+	return removed;
 }
 
 /* --- For a run that begins ------------------------------------------------------------------- */

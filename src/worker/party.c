@@ -107,9 +107,12 @@ static int take_command(Worker *w, Party *p, Err *err)
 /* --- In a container -------------------------------------------------------------------------- */
 
 /* Settings, variables and the port are for the server inside. 1: it is one. */
-static int open_container(const Worker *w, Party *p, ContainerRun *ret, Err *err)
+static int open_container(Worker *w, Party *p, ContainerRun *ret, Err *err)
 {
 	int r = container_open(&p->command, ret, err);
+	if (r > 0 && w->job.spec.allocation.as == AS_PROCESSES &&
+	    leftover_containers(p->command.argv[0]) > 0)
+		worker_progress(w, 0, "containers of an earlier run were removed");
 	if (r > 0 && w->job.spec.allocation.as == AS_UNITS)
 		return err_set(err, -ENOTSUP,
 			       "it is a container, and a container is no part of the unit that "
