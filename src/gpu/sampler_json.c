@@ -83,6 +83,7 @@ json_t *sampler_json(const Sampler *s)
 	js_set(o, "activity_known", json_boolean(s->activity_known), &failed);
 	js_set(o, "services", services_json(s, &failed), &failed);
 	js_set(o, "tenants", tenants_json(s, &failed), &failed);
+	js_set(o, "tenants_complete", json_boolean(s->begun && !s->contention.overflow), &failed);
 	js_set(o, "contention", words_json(r.contention), &failed);
 	js_set(o, "hardware", words_json(r.hardware_words), &failed);
 	js_set(o, "throttled_share", js_number(r.throttled_share), &failed);

@@ -78,15 +78,21 @@ static int end_without(Turn *t, const char *reason, Err *err)
 	return r < 0 ? r : turn_end_epoch(t, "finished", err);
 }
 
-static int end_empty(Turn *t, const char *worse, Err *err)
+static int end_empty(Turn *t, const LeftOut *out, Err *err)
 {
 	char reason[200] = "no candidate looked better than the baseline in the search";
-	if (worse)
+	if (out->unguarded)
+		(void)snprintf(
+		    reason, sizeof(reason),
+		    "what looked better in the search changes what the model says (%.60s), "
+		    "and nothing measures llm_quality_pct",
+		    out->unguarded);
+	else if (out->worse)
 		(void)snprintf(reason, sizeof(reason),
 			       "every candidate that looked better than the baseline in the search "
 			       "made an objective "
 			       "worse than its tolerance, the best of them %.60s",
-			       worse);
+			       out->worse);
 	return end_without(t, reason, err);
 }
 
@@ -206,11 +212,11 @@ int confirm_begin(Turn *t, Err *err)
 				   "(`applies: true`), so "
 				   "its results are observations and cannot be promoted",
 				   err);
-	const char *worse = NULL;
-	int r = finalists_choose(t, &worse, err);
+	LeftOut out;
+	int r = finalists_choose(t, &out, err);
 	if (r < 0)
 		return r;
-	return t->n_finalists == 0 ? end_empty(t, worse, err) : begin_finalist(t, err);
+	return t->n_finalists == 0 ? end_empty(t, &out, err) : begin_finalist(t, err);
 }
 
 /* --- Steps ----------------------------------------------------------------------------------- */

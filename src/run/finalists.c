@@ -113,7 +113,7 @@ static const char *too_much_worse(const Goals *g, const Measurement *base,
 	return NULL;
 }
 
-static int keep_winnable(Turn *t, const ShortList *list, const char **ret_worse, Err *err)
+static int keep_winnable(Turn *t, const ShortList *list, LeftOut *ret, Err *err)
 {
 	size_t max = (size_t)t->x->confirm.finalists;
 	StoreTrial base = {0};
@@ -126,6 +126,8 @@ static int keep_winnable(Turn *t, const ShortList *list, const char **ret_worse,
 		const char *worse = too_much_worse(&t->x->goals, &base.m, &candidate.m);
 		const char *unguarded =
 		    quality_unguarded(t->x, &t->x->baseline_point, &list->items[i].point);
+		if (unguarded && !ret->unguarded)
+			ret->unguarded = unguarded;
 		if (unguarded)
 			turn_say(
 			    t, RUN_MESSAGE, NULL, NULL,
@@ -135,15 +137,15 @@ static int keep_winnable(Turn *t, const ShortList *list, const char **ret_worse,
 			    unguarded);
 		else if (!worse)
 			t->finalists[t->n_finalists++] = list->items[i];
-		else if (!*ret_worse)
-			*ret_worse = worse;
+		else if (!ret->worse)
+			ret->worse = worse;
 		store_trial_done(&candidate);
 	}
 	store_trial_done(&base);
 	return r < 0 ? r : 0;
 }
 
-int finalists_choose(Turn *t, const char **ret_worse, Err *err)
+int finalists_choose(Turn *t, LeftOut *ret, Err *err)
 {
 	ShortList list = {.n = 0};
 	t->finalists = calloc((size_t)t->x->confirm.finalists + 1, sizeof(*t->finalists));
@@ -152,9 +154,9 @@ int finalists_choose(Turn *t, const char **ret_worse, Err *err)
 	for (size_t i = 0; i < t->history.n_told; i++)
 		if (told_counts(t, &t->history.told[i]))
 			consider(t, &list, &t->history.told[i]);
-	*ret_worse = NULL;
+	*ret = (LeftOut){0};
 	int r = forget_failures(t, &list, err);
-	return r < 0 ? r : keep_winnable(t, &list, ret_worse, err);
+	return r < 0 ? r : keep_winnable(t, &list, ret, err);
 }
 
 static void note_baseline(Turn *t, const Told *told)

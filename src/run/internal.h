@@ -259,9 +259,14 @@ int finalists_trial(const Turn *t, int64_t seq, StoreTrial *ret, Err *err) _must
 /* What the search made of the baseline; an earlier evolution's word counts when this one has none.
  */
 void finalists_baseline(Turn *t);
-/* Fills t->finalists. *ret_worse: the objective that kept the best of those that were left out from
- * being confirmed; NULL: none was. */
-int finalists_choose(Turn *t, const char **ret_worse, Err *err) _must_check_;
+/* Why the best that looked better are not confirmed. NULL: none was left out for that. */
+typedef struct LeftOut {
+	const char *worse;     /* the objective that got worse than its tolerance */
+	const char *unguarded; /* the parameter that changes what the model says */
+} LeftOut;
+
+/* Fills t->finalists. */
+int finalists_choose(Turn *t, LeftOut *ret, Err *err) _must_check_;
 
 /* --- confirm.c: finalists against the baseline ----------------------------------------------- */
 
