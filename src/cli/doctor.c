@@ -1,11 +1,11 @@
 /* dream doctor: what is wrong with this machine, and how to mend it. */
 #include <string.h>
-#include <unistd.h>
 
 #include "base/json.h"
 #include "cli/internal.h"
 #include "discover/look.h"
 #include "discover/symptoms.h"
+#include "worker/worker.h"
 
 typedef struct Options {
 	const char *config;
@@ -21,7 +21,8 @@ enum {
 
 typedef struct Checked {
 	char *path, *first;
-	Plan *plan;
+	size_t errors, warnings;
+	Plan *plan; /* NULL: there is none, or it cannot be used */
 } Checked;
 
 static void checked_done(Checked *c)
@@ -31,7 +32,7 @@ static void checked_done(Checked *c)
 	(void)config_free(c->plan);
 }
 
-static int check_config(const Options *o, Checked *c, Symptoms *s)
+static int check_config(const Options *o, Checked *c)
 {
 	_cleanup_(diags_done) Diags d = DIAGS_INIT;
 	Err err = ERR_INIT;
@@ -44,17 +45,15 @@ static int check_config(const Options *o, Checked *c, Symptoms *s)
 	if (err_is_shortage(r))
 		return cli_fail(EXIT_FAILED, &err);
 	diags_sort(&d);
-	s->config = c->path;
-	s->config_errors = d.errors;
-	s->config_warnings = d.n - d.errors;
+	c->errors = d.errors;
+	c->warnings = d.n - d.errors;
 	for (size_t i = 0; i < d.n && !c->first; i++)
 		if (d.items[i].level == DIAG_ERROR)
 			c->first = str_fmt("line %d: %s", (int)d.items[i].line, d.items[i].what);
 	if (r < 0 && d.errors == 0) {
-		s->config_errors = 1;
+		c->errors = 1;
 		c->first = strdup(err.msg);
 	}
-	s->config_first = c->first;
 	return 0;
 }
 
@@ -112,15 +111,20 @@ static int print_json(const DoctorFindings *f)
 	return cli_print_json(o);
 }
 
-/* Where downtime's account is, if the configuration does not say otherwise. */
-static int state_dir(char **ret)
+/* Where trials keep what must be restored: as the configuration says, or as they do without. */
+static int state_dir(const Plan *plan, char **ret)
 {
+	static const AllocationSpec usual = {0};
+	const AllocationSpec *a = &usual;
 	Err err = ERR_INIT;
-	if (geteuid() == 0 && !getenv("XDG_STATE_HOME"))
-		*ret = strdup("/var/lib/dream");
-	else if (config_state_dir(ret, &err) < 0)
-		return cli_fail(EXIT_FAILED, &err);
-	return *ret ? 0 : cli_oom();
+	for (size_t i = 0; plan && i < plan->n_experiments && !a->state; i++) {
+		const EvaluatorSpec *e = &plan->experiments[i].evaluator;
+		const char *kind = evaluator_spec_kind(e);
+		if (kind && strcmp(kind, "gpu_allocation") == 0)
+			a = &e->allocation;
+	}
+	int r = worker_state_dir(a, plan ? plan->dir : ".", ret, &err);
+	return r < 0 ? cli_fail(EXIT_FAILED, &err) : 0;
 }
 
 static int run(const void *options, int argc, char **argv)
@@ -134,14 +138,17 @@ static int run(const void *options, int argc, char **argv)
 	_cleanup_free_ char *state = NULL;
 	Err err = ERR_INIT;
 	(void)argc, (void)argv;
-	int r = state_dir(&state);
+	int r = check_config(o, &c);
+	if (r == 0)
+		r = state_dir(c.plan, &state);
 	if (r)
 		return r;
 	if (machine_look(&look, &m, &err) < 0 || symptoms_look(&m, state, &s, &err) < 0)
 		return cli_fail(EXIT_FAILED, &err);
-	r = check_config(o, &c, &s);
-	if (r)
-		return r;
+	s.config = c.path;
+	s.config_first = c.first;
+	s.config_errors = c.errors;
+	s.config_warnings = c.warnings;
 	if (diagnose(&s, &f) < 0)
 		return cli_oom();
 	r = o->json ? print_json(&f) : print_text(&f);

@@ -12,6 +12,10 @@ typedef struct Options {
 	bool force;
 } Options;
 
+enum {
+	STEP_WIDTH = 26, /* of a command with words beside it */
+};
+
 #define BOX_NAME "dream-box.yaml"
 
 static bool is_there(const char *path)
@@ -40,6 +44,18 @@ static int write_file(const char *path, const char *text, size_t len)
 	return file_write(path, 0644, text, len, &err) < 0 ? cli_fail(EXIT_FAILED, &err) : 0;
 }
 
+/* Beside the command where there is room, else below it. */
+static void step_text(const char *verb, const char *with, const char *more, const char *words,
+		      Str *out)
+{
+	str_addf(out, "  dream %s%s%s", verb, with, more);
+	size_t len = 8 + strlen(verb) + strlen(with) + strlen(more);
+	if (len < STEP_WIDTH)
+		str_addf(out, "%*s%s\n", (int)(STEP_WIDTH - len), "", words);
+	else
+		str_addf(out, "\n      %s\n", words);
+}
+
 /* "dream check" finds ./dream.yaml by itself. */
 static void next_text(const char *output, bool simulated, Str *out)
 {
@@ -47,17 +63,14 @@ static void next_text(const char *output, bool simulated, Str *out)
 	    strcmp(output, "dream.yaml") == 0 ? strdup("") : str_fmt(" --config %s", output);
 	const char *with = option ? option : "";
 	str_addf(out, "\nWrote %s. Nothing else was changed. Next:\n", output);
-	if (simulated)
-		str_addf(out,
-			 "  dream predict%s     which candidates can start, and why not\n"
-			 "  dream run%s         the whole experiment on the simulated box\n",
-			 with, with);
-	else
-		str_addf(out,
-			 "  dream check%s             is it right?\n"
-			 "  dream run%s --dry-run     what would happen, and how long it takes\n"
-			 "  dream doctor            is the machine fit for it?\n",
-			 with, with);
+	if (simulated) {
+		step_text("predict", with, "", "which candidates can start, and why not", out);
+		step_text("run", with, "", "the whole experiment on the simulated box", out);
+		return;
+	}
+	step_text("check", with, "", "is it right?", out);
+	step_text("run", with, " --dry-run", "what would happen, and how long it takes", out);
+	step_text("doctor", with, "", "is the machine fit for it?", out);
 }
 
 static int write_real(const Options *o, const Machine *m)
