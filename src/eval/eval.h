@@ -68,8 +68,8 @@ int evaluator_new(const EvaluatorSpec *spec, const char *base_dir, const ConfNod
 Evaluator *evaluator_free(Evaluator *e); /* accepts NULL, returns NULL */
 DEFINE_CLEANUP(Evaluator *, evaluator_free)
 
-/* The SHA-256 in hex of the file that decides what is measured (the box, the Python file); "" where
- * a program does. */
+/* The SHA-256 in hex of the file that decides what is measured (the box, the Python file, the
+ * prompts and clips); "" where a program does. */
 int evaluator_content(const EvaluatorSpec *spec, const char *base_dir, char ret[HASH_HEX_SIZE],
 		      Err *err) _must_check_;
 

@@ -292,6 +292,8 @@ int evaluator_content(const EvaluatorSpec *spec, const char *base_dir, char ret[
 		name = spec->box;
 	else if (kind && strcmp(kind, "python") == 0)
 		name = spec->path;
+	else if (kind && strcmp(kind, "gpu_allocation") == 0)
+		return allocation_content(&spec->allocation, base_dir, ret, err);
 	if (!name)
 		return 0;
 	_cleanup_free_ char *path = path_join(base_dir, name);

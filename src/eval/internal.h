@@ -39,6 +39,10 @@ struct EvalRun {
 void eval_missing(const ConfNode *at, DiagLevel level, Diags *d, const char *fmt, ...)
     _printf_(4, 5);
 
+/* The hash of what a trial of real services is asked (content.c). */
+int allocation_content(const AllocationSpec *s, const char *base_dir, char ret[HASH_HEX_SIZE],
+		       Err *err);
+
 /* --- Evaluators that are child processes (child.c) ------------------------------------------- */
 
 typedef struct ChildSpec {

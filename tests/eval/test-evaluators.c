@@ -2,6 +2,7 @@
  * the documentation, run. */
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/json.h"
 #include "eval/internal.h"
 #include "support.h"
@@ -281,4 +282,39 @@ TEST(the_twin_is_asked_on_the_loop_and_gives_the_same_for_the_same_seed)
 		json_decref(services[i].params);
 	}
 	conf_done(&workload_table, &steady);
+}
+
+static void put(const char *dir, const char *name, const char *text)
+{
+	_cleanup_free_ char *path = path_join(dir, name);
+	CHECK_OK(file_write(path, 0600, text, strlen(text), NULL));
+}
+
+TEST(other_prompts_or_clips_are_another_measurement)
+{
+	char dir[] = "/tmp/dream-content-XXXXXX", before[HASH_HEX_SIZE], after[HASH_HEX_SIZE];
+	CHECK(mkdtemp(dir) != NULL);
+	put(dir, "prompts.txt", "one\n");
+	put(dir, "a.wav", "RIFF");
+	put(dir, "a.txt", "said");
+	EvaluatorSpec spec;
+	_cleanup_(str_done) Str s = STR_INIT;
+	read_spec("kind: gpu_allocation\nprompts: prompts.txt\nclips: .\n", &spec, &s);
+	CHECK_INT(s.len, 0);
+	CHECK_OK(evaluator_content(&spec, dir, before, NULL));
+	CHECK_OK(evaluator_content(&spec, dir, after, NULL));
+	CHECK_STR(before, after);
+	static const char *const edits[] = {"prompts.txt", "a.wav", "a.txt", "b.txt"};
+	for (size_t i = 0; i < sizeof(edits) / sizeof(*edits); i++) {
+		put(dir, edits[i], "edited");
+		CHECK_OK(evaluator_content(&spec, dir, after, NULL));
+		CHECK(strcmp(before, after) != 0);
+		memcpy(before, after, sizeof(before));
+	}
+	for (size_t i = 0; i < sizeof(edits) / sizeof(*edits); i++) {
+		_cleanup_free_ char *path = path_join(dir, edits[i]);
+		CHECK_OK(unlink(path));
+	}
+	CHECK_OK(rmdir(dir));
+	conf_done(&evaluator_table, &spec);
 }
