@@ -3,9 +3,9 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "base/json.h"
+#include "base/str.h"
 
 static void strv_done(char ***v)
 {
@@ -276,93 +276,4 @@ int command_set_env(ServerCommand *c, const char *name, const char *value)
 		return -ENOMEM;
 	}
 	return strv_insert(&c->env, strv_len(c->env), text);
-}
-
-/* --- For people ------------------------------------------------------------------------------ */
-
-static bool has_word(const char *text, size_t len, const char *word)
-{
-	size_t n = strlen(word);
-
-	for (size_t i = 0; i + n <= len; i++)
-		if (strncasecmp(text + i, word, n) == 0)
-			return true;
-	return false;
-}
-
-/* Would what follows this name be a secret? "--max-tokens" and "--tokenizer" are not: a token that
- * is one stands at the end of its name. */
-static bool names_secret(const char *name, size_t len)
-{
-	static const char *const anywhere[] = {
-	    "secret",  "password", "passwd",	 "credential", "apikey",
-	    "api-key", "api_key",  "access-key", "access_key", "authorization"};
-
-	for (size_t i = 0; i < sizeof(anywhere) / sizeof(anywhere[0]); i++)
-		if (has_word(name, len, anywhere[i]))
-			return true;
-	return len >= 5 && strncasecmp(name + len - 5, "token", 5) == 0;
-}
-
-static void add_quoted(Str *out, const char *word)
-{
-	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-				    "_-./:=,@%+";
-
-	if (*word && word[strspn(word, plain)] == '\0') {
-		str_add(out, word);
-		return;
-	}
-	str_addc(out, '\'');
-	for (; *word; word++)
-		if (*word == '\'')
-			str_add(out, "'\\''");
-		else
-			str_addc(out, *word);
-	str_addc(out, '\'');
-}
-
-/* A password in a URL: scheme://user:password@host */
-static const char *url_secret(const char *word)
-{
-	const char *start = strstr(word, "://");
-	const char *at = start ? strchr(start + 3, '@') : NULL;
-	const char *colon = at ? memchr(start + 3, ':', (size_t)(at - start - 3)) : NULL;
-
-	return colon ? colon + 1 : NULL;
-}
-
-static void add_word(Str *out, const char *word)
-{
-	const char *eq = strchr(word, '=');
-	const char *url = url_secret(word);
-	_cleanup_(str_done) Str safe = STR_INIT;
-
-	if (eq && names_secret(word, (size_t)(eq - word))) {
-		str_addn(&safe, word, (size_t)(eq - word) + 1);
-		str_add(&safe, "...");
-	} else if (url) {
-		str_addn(&safe, word, (size_t)(url - word));
-		str_addf(&safe, "...%s", strchr(url, '@'));
-	} else {
-		str_add(&safe, word);
-	}
-	out->failed |= safe.failed;
-	add_quoted(out, safe.s ? safe.s : "");
-}
-
-int command_words(const ServerCommand *c, Str *out)
-{
-	bool hide = false;
-
-	for (char **p = c->argv; p && *p; p++) {
-		if (p != c->argv)
-			str_addc(out, ' ');
-		if (hide)
-			str_add(out, "...");
-		else
-			add_word(out, *p);
-		hide = !hide && **p == '-' && !strchr(*p, '=') && names_secret(*p, strlen(*p));
-	}
-	return out->failed ? -ENOMEM : 0;
 }

@@ -6,7 +6,6 @@
 #include <stdint.h>
 
 #include "base/err.h"
-#include "base/str.h"
 
 typedef struct ServerCommand {
 	size_t program; /* which word of argv is the server itself; what stands before it is a
@@ -35,7 +34,3 @@ size_t command_word(const ServerCommand *c, const char *word);
 const char *command_env(const ServerCommand *c, const char *name);
 int command_set_env(ServerCommand *c, const char *name,
 		    const char *value) _must_check_; /* value NULL: takes it out */
-
-/* The command for people and records: argv with what may be a secret (--api-key, *token*, *secret*,
- * *password*) left out, quoted so that a shell would read it back. */
-int command_words(const ServerCommand *c, Str *out);

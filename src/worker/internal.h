@@ -99,9 +99,8 @@ typedef struct Worker {
 
 	/* Why the trial ends early; the first reason counts. */
 	bool over;
-	bool told_to_stop; /* by SIGTERM */
-	char doing[96];	   /* what the last progress line said */
-	Measurement m;	   /* its outcome when `over` was decided by us; completed at the end */
+	char doing[96]; /* what the last progress line said */
+	Measurement m;	/* its outcome when `over` was decided by us; completed at the end */
 	json_t *evidence;
 	char *kernel_cursor;
 } Worker;

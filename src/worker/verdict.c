@@ -204,6 +204,8 @@ static json_t *party_json(Worker *w, Party *p)
 	if (p->spec->version)
 		js_set(o, "version", js_text(p->spec->version), &failed);
 	js_set(o, "settings", p->settings ? js_deep_copy(p->settings) : json_object(), &failed);
+	if (p->instance && *instance_unlimited(p->instance))
+		js_set(o, "not_limited", js_text(instance_unlimited(p->instance)), &failed);
 	if (p->instance && instance_ready_us(p->instance) >= 0)
 		js_set(o, "ready_ms", js_number((double)instance_ready_us(p->instance) / 1e3),
 		       &failed);

@@ -25,7 +25,6 @@ static int on_signal(sd_event_source *s, const struct signalfd_siginfo *si, void
 {
 	(void)s, (void)si;
 	Worker *w = userdata;
-	w->told_to_stop = true;
 	worker_over(w, OUTCOME_MEASURE_FAILED, NULL, "the trial was stopped from outside");
 	return 0;
 }

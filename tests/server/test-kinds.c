@@ -52,7 +52,8 @@ static void applied(const char *kind, const char *before, const char *settings, 
 
 	CHECK_OK(js_parse(settings, strlen(settings), 4096, &o, NULL));
 	CHECK_OK(server_apply(server_kind(kind), &spec, o, &c, &err));
-	CHECK_OK(command_words(&c, &words));
+	for (char **word = c.argv; *word; word++)
+		str_addf(&words, "%s%s", word == c.argv ? "" : " ", *word);
 	CHECK_STR(words.s, after);
 	str_done(&words);
 	json_decref(o);
