@@ -26,10 +26,6 @@ def bench_json(*args, code=0):
     return json.loads(done.out)
 
 
-def p50(figures, name):
-    return figures[name]["p50"]["value"]
-
-
 def both_ways_to_ask_streamed_or_not_count_the_tokens_that_the_server_counted():
     with llama("-np", 2) as s:
         for protocol in ["openai-completions", "openai-chat"]:
@@ -39,12 +35,13 @@ def both_ways_to_ask_streamed_or_not_count_the_tokens_that_the_server_counted():
                 assert f["sent"] == f["answered"] == 40 and f["failures"] == {}, (protocol, whole, f)
                 written = s.metric("llamacpp:tokens_predicted_total") - before
                 assert written == 40 * TOKENS, (protocol, whole, written)
-                assert 0 < p50(f, "e2e_ms") < 5000
+                # Forty that resemble each other may be too few for a median.
+                assert 0 < f["e2e_ms"]["min"] <= f["e2e_ms"]["max"] < 5000
                 if whole:
                     assert f["ttft_ms"] is None and f["tpot_ms"] is None, f
                 else:
-                    assert 0 < p50(f, "ttft_ms") < p50(f, "e2e_ms"), f
-                    assert f["tpot_ms"]["p50"]["value"] > 0
+                    assert 0 < f["ttft_ms"]["min"] <= f["ttft_ms"]["max"] < f["e2e_ms"]["max"], f
+                    assert f["tpot_ms"]["max"] > 0
 
 
 def users_share_the_slots_and_a_rate_is_kept():
