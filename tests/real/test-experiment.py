@@ -15,7 +15,7 @@ from servers import FILES, LLAMA, WHISPER, Box, clips, language_model, run_all, 
 
 LARGE = bool(os.environ.get("DREAM_SOAK"))
 SIZE = dict(requests=140, n_clips=140, candidates=12, generations=4, wall=1500, pairs=6, trial=120) if LARGE else \
-    dict(requests=24, n_clips=16, candidates=4, generations=1, wall=150, pairs=3, trial=30)
+    dict(requests=24, n_clips=16, candidates=4, generations=1, wall=150, pairs=2, trial=30)
 
 CONFIG = """
 version: 1
