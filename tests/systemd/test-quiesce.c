@@ -235,7 +235,7 @@ static void wait_for_guard(const Bench *b)
 TEST(whenever_it_is_killed_production_comes_back)
 {
 	/* Some hundred turns; each of them where there is time. */
-	const int stride = getenv("DREAM_SOAK") ? 1 : 9;
+	const int stride = getenv("DREAM_SOAK") ? 1 : 7;
 	int turns = 0, deaths = 0, stopped = 0;
 	PRODUCTION(b, http);
 	for (; die_after(turns); turns += stride, deaths++) {
