@@ -22,22 +22,6 @@ int score_note(Worker *w, double pct, double lo, double hi, double se, int64_t n
 
 /* --- Prompts with fixed answers -------------------------------------------------------------- */
 
-typedef struct Asked {
-	bool done;
-	TrafficResult result;
-	Err err;
-} Asked;
-
-static void on_asked(void *ctx, TrafficResult *r, const Err *err)
-{
-	Asked *a = ctx;
-	a->done = true;
-	if (err)
-		a->err = *err;
-	a->result = *r;
-	*r = (TrafficResult){0};
-}
-
 /* The prompts alone, as a file that the load generator reads: one after another, each once. */
 static int write_prompts(Worker *w, const QualitySet *set, char **ret, Err *err)
 {
@@ -59,10 +43,8 @@ static int write_prompts(Worker *w, const QualitySet *set, char **ret, Err *err)
 }
 
 /* One user, no luck of the draw: the same prompts give the same answers. */
-static int ask_all(Worker *w, const Party *p, const Contents *prompts, size_t n, Asked *ret,
-		   Err *err)
+static int ask_all(const Party *p, const Contents *prompts, size_t n, Load *ret, Err *err)
 {
-	static const TrafficHandler handler = {.done = on_asked};
 	Stream load = {
 	    .arrivals = ARRIVALS_CLOSED,
 	    .users = 1,
@@ -84,13 +66,7 @@ static int ask_all(Worker *w, const Party *p, const Contents *prompts, size_t n,
 	    .misses_max = -1,
 	    .keep_text = true,
 	};
-	Traffic *t = NULL;
-	int r = traffic_start(w->loop, &s, 1, &handler, ret, &t, err);
-	if (r < 0)
-		return r;
-	(void)worker_wait(w, &ret->done);
-	(void)traffic_stop(t, false);
-	return ret->err.code < 0 ? err_set(err, ret->err.code, "%s", ret->err.msg) : 0;
+	return load_run(ret, &s, 1, err);
 }
 
 static int score(Worker *w, const QualitySet *set, const StreamResult *r, Err *err)
@@ -111,7 +87,7 @@ static int ask_set(Worker *w, const Party *p, const QualitySet *set, Err *err)
 {
 	_cleanup_(contents_freep) Contents *prompts = NULL;
 	_cleanup_free_ char *path = NULL;
-	Asked asked = {0};
+	Load asked = {.w = w, .from = 0.9, .to = 0.95, .what = "prompts with fixed answers"};
 	int r = write_prompts(w, set, &path, err);
 	if (r < 0 || !path)
 		return r;
@@ -119,7 +95,7 @@ static int ask_set(Worker *w, const Party *p, const QualitySet *set, Err *err)
 	r = contents_new(&spec, &prompts, err);
 	(void)unlink(path);
 	if (r >= 0)
-		r = ask_all(w, p, prompts, set->n, &asked, err);
+		r = ask_all(p, prompts, set->n, &asked, err);
 	if (r >= 0 && !w->over)
 		r = score(w, set, &asked.result.streams[0], err);
 	traffic_result_done(&asked.result);
@@ -133,7 +109,6 @@ static int ask_answers(Worker *w, const Party *p, Err *err)
 	_cleanup_free_ char *path = path_join(w->job.base_dir, w->job.spec.allocation.answers);
 	if (!path)
 		return err_oom(err);
-	worker_progress(w, 0.9, "prompts with fixed answers");
 	int r = quality_read(path, &set, &why);
 	if (err_is_shortage(r))
 		return err_set(err, r, "%s", why.msg);

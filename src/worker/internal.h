@@ -158,6 +158,21 @@ int leftover_clear(sd_event *loop, Systemd *s, const char *state_dir, Err *err) 
 /* Containers are no children of who starts them: removes those whose worker is dead. How many. */
 int leftover_containers(const char *program);
 
+/* --- load.c ---------------------------------------------------------------------------------- */
+
+typedef struct Load {
+	Worker *w;
+	double from, to; /* of the trial's progress */
+	const char *what;
+	bool done;
+	TrafficResult result; /* owned by the caller, whatever load_run() returns */
+	Err err;
+} Load;
+
+/* Runs the streams to their end. `result` is of use when 0 is returned and the trial is not over.
+ */
+int load_run(Load *l, const TrafficStream *streams, size_t n, Err *err) _must_check_;
+
 /* --- measure.c ------------------------------------------------------------------------------- */
 
 int measure_all(Worker *w, Err *err) _must_check_;

@@ -1,6 +1,5 @@
 /* The load: each service alone, all together, then the highest concurrency. The numbers of the
  * trial are those of all together; alone tells how much they slow each other down. */
-#include <math.h>
 #include <string.h>
 
 #include "base/json.h"
@@ -17,47 +16,8 @@ enum {
 	FAILED_PCT_MAX = 5, /* more unanswered requests than this are a failure of the service */
 };
 
-/* --- One run of the load --------------------------------------------------------------------- */
-
-typedef struct Load {
-	bool done;
-	TrafficResult result;
-	Err err;
-	Worker *w;
-	double from, to; /* of the trial's progress */
-	const char *what;
-} Load;
-
-static void on_done(void *ctx, TrafficResult *r, const Err *err)
-{
-	Load *l = ctx;
-	l->done = true;
-	if (err)
-		l->err = *err;
-	l->result = *r;
-	*r = (TrafficResult){0};
-}
-
-static void on_progress(void *ctx, const TrafficProgress *p)
-{
-	Load *l = ctx;
-	double share = p->wanted > 0 ? (double)(p->answered + p->failed) / (double)p->wanted : 0;
-	worker_progress(l->w, l->from + (l->to - l->from) * fmin(share, 1), "%s", l->what);
-}
-
-/* *ret is valid when 0 is returned and the trial is not over. */
-static int run_load(Load *l, const TrafficStream *streams, size_t n, Err *err)
-{
-	static const TrafficHandler handler = {.done = on_done, .progress = on_progress};
-	Traffic *t = NULL;
-	worker_progress(l->w, l->from, "%s", l->what); /* one that is soon over is seen, too */
-	int r = traffic_start(l->w->loop, streams, n, &handler, l, &t, err);
-	if (r < 0)
-		return r;
-	(void)worker_wait(l->w, &l->done);
-	(void)traffic_stop(t, false);
-	return l->err.code < 0 ? err_set(err, l->err.code, "%s", l->err.msg) : 0;
-}
+/* --- Streams -----------------------------------------------------------------------------------
+ */
 
 static const Stream *load_of(const Worker *w, const Party *p)
 {
@@ -167,7 +127,7 @@ static int measure_alone(Worker *w, Party *p, const Stream *usual, Err *err)
 	TrafficStream s = stream_of(w, p, &load);
 	s.keep_text = false;
 	Load l = {.w = w, .from = 0.3, .to = 0.4, .what = "each service alone"};
-	int r = run_load(&l, &s, 1, err);
+	int r = load_run(&l, &s, 1, err);
 	if (r >= 0 && !w->over) {
 		check_generator(w, &l.result);
 		note_failures(p, &l.result.streams[0]);
@@ -249,7 +209,7 @@ static int measure_together(Worker *w, Err *err)
 	if (n == 0 || w->over)
 		return 0;
 	Load l = {.w = w, .from = 0.4, .to = 0.7, .what = "all services together"};
-	int r = run_load(&l, streams, n, err);
+	int r = load_run(&l, streams, n, err);
 	if (r >= 0 && !w->over)
 		r = judge_together(w, &l.result, asked, err);
 	json_t *own = traffic_json(&l.result);
