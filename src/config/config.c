@@ -145,6 +145,8 @@ int config_load_text(const char *path, const char *text, size_t len, DiagLevel m
 			       d->errors == 1 ? "" : "s");
 	p->version = draft.version;
 	take_run(&draft.run, &p->run);
+	p->daemon = draft.daemon;
+	draft.daemon = (DaemonConfig){0};
 	if (take_experiments(&draft, p) < 0)
 		return err_oom(err);
 	*ret = TAKE_PTR(p);
@@ -180,7 +182,7 @@ Plan *config_free(Plan *p)
 {
 	if (!p)
 		return NULL;
-	DraftPlan back = {.run.run = p->run};
+	DraftPlan back = {.run.run = p->run, .daemon = p->daemon};
 	for (size_t i = 0; i < p->n_experiments; i++)
 		experiment_done(&p->experiments[i]);
 	free(p->experiments);

@@ -50,11 +50,23 @@ typedef struct ApplyConfig {
 } ApplyConfig;
 
 typedef struct RolloutConfig {
-	ConfStrings stages;
-	int64_t watch_us, probation_us, soak_us;
-	char *approval;	       /* "manual", "auto" */
-	char *on_inconclusive; /* "wait", "ask", "undo" */
-	double max_regression;
+	ConfStrings stages; /* "isolated", "colocated", "cold_start", "production" */
+	int64_t observe_us; /* production as it is, before the first change */
+	int64_t watch_us;   /* of each change */
+	int64_t probation_us, soak_us;
+	int64_t probe_every_us, probe_limit_us;
+	char *approval; /* "manual", "auto" */
+	int64_t approval_expires_us, max_age_us;
+	double auto_min_gain; /* automatic approval only from this gain in fitness on, as a share */
+	ConfStrings auto_parameters; /* and only of these; empty: any */
+	char *on_inconclusive;	     /* "wait", "ask", "undo" */
+	int64_t waits;
+	double max_regression; /* the margin within which a change is no worse */
+	double false_alarms;   /* of the judge, over one watch */
+	char *window;	       /* "03:00-07:00"; NULL: at any time */
+	int64_t budget_us;     /* of downtime, for one rollout */
+	int64_t ready_us;      /* from a restart to the first real answer, at most */
+	bool memory_model;     /* a promotion that it refuses is refused */
 } RolloutConfig;
 
 typedef struct Experiment {
@@ -98,11 +110,22 @@ typedef struct RunConfig {
 	int64_t max_parallel, epochs_per_cycle, backoff_on_failure_us, sleep_between_cycles_us;
 } RunConfig;
 
+/* `daemon:` */
+typedef struct DaemonConfig {
+	char *approvers;	  /* a group; NULL: only root and the daemon's own user */
+	ConfStrings hook;	  /* a program for alerts, with its arguments; empty: none */
+	ConfStrings trusted_keys; /* public, hex: of whose promotions are taken, beside our own */
+	char *run_window;	  /* when scheduled runs may begin; NULL: none are scheduled */
+	int64_t run_every_us;
+	int64_t probe_every_us; /* of production, between rollouts */
+} DaemonConfig;
+
 typedef struct Plan Plan;
 struct Plan {
 	char *path, *dir; /* the file and its folder */
 	int64_t version;
 	RunConfig run;
+	DaemonConfig daemon;
 	Experiment *experiments;
 	size_t n_experiments;
 	ConfDoc *doc;

@@ -45,6 +45,7 @@ typedef struct DraftRun {
 typedef struct DraftPlan {
 	int64_t version;
 	DraftRun run;
+	DaemonConfig daemon;
 	ConfList experiments; /* Draft */
 	bool without_effect;
 } DraftPlan;

@@ -232,6 +232,36 @@ static const ConfTable run_table = {
     .fields = run_fields,
 };
 
+/* --- daemon ---------------------------------------------------------------------------------- */
+
+#define AT(member) offsetof(DaemonConfig, member)
+static const ConfField daemon_fields[] = {
+    {"approvers", CONF_T_STRING, AT(approvers),
+     .help = "The group whose members may approve, roll out and take back; absent: only root and "
+	     "the daemon's own user"},
+    {"hook", CONF_T_STRINGS, AT(hook),
+     .help = "A program that is told of what matters, as JSON on its standard input"},
+    {"trusted_keys", CONF_T_STRINGS, AT(trusted_keys),
+     .help = "Public keys, in hexadecimal, whose promotions are taken beside our own"},
+    {"run_window", CONF_T_STRING, AT(run_window),
+     .help = "When the experiments are run, as 01:00-05:00 local time; absent: not by the daemon"},
+    {"run_every", CONF_T_DURATION, AT(run_every_us),
+     .help = "How long after a run has ended the next may begin", .otherwise = "1 d", .min = 1,
+     .max = 31536000},
+    {"probe_every", CONF_T_DURATION, AT(probe_every_us),
+     .help = "How often production is asked between rollouts; 0: never", .otherwise = "1 min",
+     .min = 0, .max = 86400},
+    {0},
+};
+#undef AT
+
+static const ConfTable daemon_table = {
+    .name = "daemon",
+    .help = "What `dream daemon` does",
+    .size = sizeof(DaemonConfig),
+    .fields = daemon_fields,
+};
+
 /* --- the file -------------------------------------------------------------------------------- */
 
 #define AT(member) offsetof(DraftPlan, member)
@@ -239,6 +269,8 @@ static const ConfField plan_fields[] = {
     {"version", CONF_T_INT, AT(version), .help = "The version of this file's layout: 1",
      .otherwise = "1"},
     {"run", CONF_T_OBJECT, AT(run), .help = "What holds for all experiments", .table = &run_table},
+    {"daemon", CONF_T_OBJECT, AT(daemon), .help = "What `dream daemon` does",
+     .table = &daemon_table},
     {"experiments", CONF_T_LIST, AT(experiments), .help = "The experiments, in rotation",
      .required = true, .table = &draft_table},
     {"spica_retention", CONF_T_CUSTOM, AT(without_effect), .help = "Without effect",

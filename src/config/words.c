@@ -13,7 +13,7 @@ enum {
 
 static const char *const approvals[] = {"manual", "auto", NULL};
 static const char *const answers[] = {"wait", "ask", "undo", NULL};
-static const char *const stages[] = {"isolated", "colocated", "production", NULL};
+static const char *const stages[] = {"isolated", "colocated", "cold_start", "production", NULL};
 static const char *const selections[] = {"round_robin", NULL};
 static const char *const directions[] = {"up", "down", "neutral", NULL};
 
@@ -145,7 +145,8 @@ static int read_stages(const ConfNode *n, void *member, Diags *d)
 	size_t count = conf_kind(n) == CONF_SEQ ? conf_len(n) : 0;
 
 	if (count == 0) {
-		conf_fault(n, d, "[isolated, colocated, production]", "there is no list of stages");
+		conf_fault(n, d, "[isolated, colocated, cold_start, production]",
+			   "there is no list of stages");
 		return 0;
 	}
 	char **items = calloc(count, sizeof(*items));

@@ -1,0 +1,60 @@
+#pragma once
+/* What the daemon may ask of the privileged part, and nothing else. One message a packet
+ * (SOCK_SEQPACKET), JSON, at most 64 KiB; one answer for each, in order. Never a command, a path or
+ * the name of a variable: units and parameters by name, values checked against what root wrote when
+ * the unit was adopted.
+ *
+ *   {"do": "status"}                            -> current, change, good, units
+ *   {"do": "prepare", "values": {"p": "v"}}     -> generation; parameters left out stay as they are
+ *   {"do": "begin", "rollout": "R", "from": G}  -> {}
+ *   {"do": "flip", "rollout": "R", "to": G}     -> {}
+ *   {"do": "restart", "unit": "U"}              -> result, words, state, took_us
+ *   {"do": "cold", "units": ["U"]}              -> results: all stopped, then started together
+ *   {"do": "readback", "unit": "U"}             -> readback_json(), state
+ *   {"do": "commit", "rollout": "R"}            -> {}
+ *   {"do": "undo"}                              -> moved, current
+ *
+ * An answer is {"ok": true, ...} or {"ok": false, "error": "EPERM", "message": "..."}. */
+#include <jansson.h>
+#include <systemd/sd-event.h>
+
+#include "base/cleanup.h"
+#include "base/err.h"
+#include "production/adoption.h"
+
+#define HELPER_SOCKET "/run/dream-helper.sock"
+
+enum {
+	HELPER_PACKET_MAX = 64 << 10,
+};
+
+/* --- For those who ask ------------------------------------------------------------------------ */
+
+typedef struct Helper Helper;
+
+typedef struct HelperAddress {
+	const char *socket;  /* NULL: HELPER_SOCKET */
+	const char *program; /* started with one end of a socket pair instead, with our rights (user
+				mode, root in the foreground); NULL: the socket */
+} HelperAddress;
+
+int helper_connect(sd_event *loop, const HelperAddress *a, Helper **ret, Err *err) _must_check_;
+Helper *
+helper_close(Helper *h); /* accepts NULL, returns NULL; done() of open calls is not called */
+DEFINE_CLEANUP(Helper *, helper_close)
+
+/* `reply` is borrowed; NULL with `err`: refused (its errno), -ECONNRESET, -EBADMSG, -ETIMEDOUT.
+ * From the loop, never from inside helper_call(). */
+typedef void HelperDone(void *ctx, const json_t *reply, const Err *err);
+/* Consumes the request. */
+int helper_call(Helper *h, json_t *request, int64_t timeout_us, HelperDone *done, void *ctx,
+		Err *err) _must_check_;
+/* The same, waiting: for verbs of the command line. The reply is new. */
+int helper_ask(Helper *h, json_t *request, int64_t timeout_us, json_t **ret, Err *err) _must_check_;
+/* Beside the running program: "dream-helper" of the same folder, else of libexec. New string. */
+int helper_program(char **ret, Err *err) _must_check_;
+
+/* --- The privileged side ---------------------------------------------------------------------- */
+
+/* dream-helper [--fd N | --recover | (socket activation)]. The exit status. */
+int helper_main(int argc, char **argv);

@@ -1,0 +1,125 @@
+#pragma once
+/* The rollout as a state machine: what happened goes in, what to do next comes out. Pure, and a
+ * plain value, so that it can be walked exhaustively, written down after every step, and read back
+ * after a crash.
+ *
+ * Parameters are tried in the order given (most useful first), each on top of those that were kept,
+ * each watched. One that hurts is dropped: at once where something broke, together with the next
+ * one's start where it was only slower. What is left is confirmed from a cold start, watched as a
+ * whole and committed. Nothing but a verdict "no worse" or "better" on exactly what runs, after the
+ * cold start, while the approval holds and the baseline is where it was, leads to a commit. */
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+enum {
+	ROLLOUT_PARAMS_MAX = 16,
+};
+
+typedef uint32_t ParamMask; /* bit i: the i-th parameter has its new value */
+
+typedef enum OnInconclusive {
+	INCONCLUSIVE_WAIT, /* watch again, `waits` times at most, then ask */
+	INCONCLUSIVE_ASK,
+	INCONCLUSIVE_UNDO,
+} OnInconclusive;
+
+typedef struct MachineSpec {
+	uint32_t n;		  /* parameters; 1 to ROLLOUT_PARAMS_MAX */
+	bool isolated, colocated; /* these stages are still to be passed, as trials */
+	bool cold_start;	  /* false: policy leaves it out */
+	bool probation;
+	OnInconclusive on_inconclusive;
+	uint32_t waits;
+} MachineSpec;
+
+typedef enum MachinePhase {
+	PHASE_READY,	 /* validated and approved; nothing was touched */
+	PHASE_ISOLATED,	 /* a trial of one parameter with its own service alone */
+	PHASE_COLOCATED, /* a trial of `target` with all services */
+	PHASE_OBSERVE,	 /* production's figures as they are, for the comparison */
+	PHASE_APPLY,	 /* production is being changed to `target`: flip, restart, read back */
+	PHASE_WATCH,	 /* `target` is in effect and watched */
+	PHASE_COLD,	 /* all managed units are started together */
+	PHASE_COMMIT,	 /* the commit is being written */
+	PHASE_PROBATION, /* committed; watched by a slower guard */
+	PHASE_UNDO,	 /* going back */
+	PHASE_ASKED,	 /* a person decides; what runs stays as it is */
+	PHASE_STUCK,	 /* undo failed too: nothing more is touched */
+	PHASE_ENDED,
+	PHASE_MAX_,
+} MachinePhase;
+
+typedef enum MachineEvent {
+	EVENT_START,
+	EVENT_OK,     /* what was asked for is done, and verified */
+	EVENT_BROKEN, /* a hard event: it did not start, it died, readback says otherwise */
+	EVENT_WORSE,
+	EVENT_NO_WORSE,
+	EVENT_BETTER,
+	EVENT_INCONCLUSIVE,
+	EVENT_NO_DATA,
+	EVENT_ERROR,	 /* we failed: it is not known how it went */
+	EVENT_RESTARTED, /* we were restarted in this phase */
+	EVENT_EXPIRED,	 /* the approval */
+	EVENT_MOVED,	 /* the baseline is another one, or the unit was edited */
+	EVENT_BUDGET,	 /* no downtime left, or the window closed */
+	EVENT_CONTINUE,	 /* a person: go on (watch again) */
+	EVENT_ABORT,	 /* a person: take it back */
+	EVENT_MAX_,
+} MachineEvent;
+
+typedef enum MachineDo {
+	DO_NOTHING,
+	DO_ISOLATED,  /* trial of `target`, one parameter */
+	DO_COLOCATED, /* trial of `target` */
+	DO_OBSERVE,
+	DO_APPLY, /* make `target` run */
+	DO_WATCH,
+	DO_COLD,
+	DO_COMMIT,
+	DO_PROBATION,
+	DO_UNDO, /* back to what was committed */
+	DO_ASK,
+	DO_ALERT, /* stuck */
+	DO_END,
+} MachineDo;
+
+typedef enum MachineResult {
+	RESULT_NONE,
+	RESULT_COMMITTED,
+	RESULT_PARTIALLY_COMMITTED,
+	RESULT_ROLLED_BACK,
+	RESULT_REFUSED, /* ended before production was touched */
+	RESULT_STUCK,
+} MachineResult;
+
+typedef struct Machine {
+	MachinePhase phase;
+	ParamMask target;  /* what should run, or is tried */
+	ParamMask running; /* what production was last known to run */
+	ParamMask kept, dropped;
+	ParamMask confirmed;	     /* what the last good verdict was about */
+	bool confirmed_any, cold_ok; /* cold_ok: `confirmed` came after a cold start of the same */
+	uint32_t next;		     /* parameter to be tried */
+	uint32_t waits, undo_tries;
+	MachineResult result;
+	MachineEvent last;
+	/* Whoever implements it may add members, as long as machine_json() keeps them. */
+} Machine;
+
+void machine_init(Machine *m);
+/* An event that does not fit the phase changes nothing and gives DO_NOTHING. */
+MachineDo machine_step(const MachineSpec *spec, Machine *m, MachineEvent e);
+/* May a commit be asked for now? What DO_COMMIT rests on, and what whoever writes the commit checks
+ * once more. */
+bool machine_may_commit(const MachineSpec *spec, const Machine *m);
+
+const char *machine_phase_name(MachinePhase p);
+const char *machine_event_name(MachineEvent e);
+const char *machine_do_name(MachineDo d);
+const char *machine_result_name(MachineResult r); /* "partially_committed" */
+json_t *machine_json(const Machine *m);		  /* NULL: out of memory */
+int machine_from_json(const json_t *o, Machine *ret, Err *err) _must_check_;

@@ -1,0 +1,68 @@
+#pragma once
+/* Does production answer worse than before? A sequential judge of one figure of one service, looked
+ * at after every sample, with a stated rate of false alarms that holds for samples that resemble
+ * their neighbours, for slow drift, and for a load that follows the day. Pure: the caller brings
+ * the samples and the time. */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/cleanup.h"
+#include "base/err.h"
+
+typedef struct JudgeSample {
+	int64_t at_us;
+	double value; /* greater is worse (a latency in ms); NAN with failed */
+	double load;  /* requests running or a second when it was taken; NAN: not known */
+	bool failed;  /* no answer within `limit`: worse than any value, not a number */
+} JudgeSample;
+
+typedef struct JudgeSpec {
+	double alpha;	     /* false alarms over the whole watch, 0.01 */
+	double margin;	     /* what is allowed: 0.05 is five per cent worse */
+	double tail_q;	     /* 0.95: values above this quantile of the baseline are counted too */
+	double load_ratio;   /* loads within this factor are alike: 2 */
+	size_t min_baseline; /* effective samples; fewer is no basis: 30 */
+	size_t min_samples;  /* effective samples before "no worse" may be said */
+} JudgeSpec;
+
+#define JUDGE_SPEC_DEFAULT               \
+	((JudgeSpec){.alpha = 0.01,      \
+		     .margin = 0.05,     \
+		     .tail_q = 0.95,     \
+		     .load_ratio = 2,    \
+		     .min_baseline = 30, \
+		     .min_samples = 30})
+
+typedef enum JudgeVerdict {
+	JUDGE_INCONCLUSIVE, /* also: no data, no basis, unlike load. Never promotes */
+	JUDGE_NO_WORSE,	    /* within the margin, with the stated confidence */
+	JUDGE_BETTER,
+	JUDGE_WORSE, /* at once when it is found; stays */
+} JudgeVerdict;
+
+const char *judge_verdict_name(JudgeVerdict v); /* "inconclusive", "no_worse", "better", "worse" */
+
+typedef struct JudgeReport {
+	JudgeVerdict verdict;
+	double baseline, now; /* medians at like load; NAN */
+	double change;	      /* now / baseline - 1; NAN */
+	double lo, hi;	      /* of the change, at the stated error rate; NAN */
+	double rho,
+	    variance;	 /* of the baseline: lag-1 correlation, long-run variance of the logs */
+	double evidence; /* how near to "worse": 1 is there */
+	size_t n_baseline, n, n_unlike, n_failed;
+	char words[240];
+} JudgeReport;
+
+typedef struct Judge Judge;
+
+/* The baseline is copied. -ENOMEM, -EINVAL for a spec out of range. Too few samples are no error:
+ * the verdict stays inconclusive and says so. */
+int judge_new(const JudgeSpec *spec, const JudgeSample *baseline, size_t n, Judge **ret,
+	      Err *err) _must_check_;
+Judge *judge_free(Judge *j); /* accepts NULL, returns NULL */
+DEFINE_CLEANUP(Judge *, judge_free)
+/* After each one the verdict may be asked. -ENOMEM. */
+int judge_add(Judge *j, const JudgeSample *s) _must_check_;
+void judge_report(const Judge *j, JudgeReport *ret);
