@@ -4,17 +4,32 @@
  * the name of a variable: units and parameters by name, values checked against what root wrote when
  * the unit was adopted.
  *
- *   {"do": "status"}                            -> current, change, good, units
+ *   {"do": "status"}                            -> current, values, change, good, units
  *   {"do": "prepare", "values": {"p": "v"}}     -> generation; parameters left out stay as they are
  *   {"do": "begin", "rollout": "R", "from": G}  -> {}
  *   {"do": "flip", "rollout": "R", "to": G}     -> {}
  *   {"do": "restart", "unit": "U"}              -> result, words, state, took_us
- *   {"do": "cold", "units": ["U"]}              -> results: all stopped, then started together
- *   {"do": "readback", "unit": "U"}             -> readback_json(), state
+ *   {"do": "cold", "units": ["U"]}              -> results: {"U": as of restart}; all stopped,
+ *                                                  then started together
+ *   {"do": "readback", "unit": "U"}             -> readback: readback_json(), state
  *   {"do": "commit", "rollout": "R"}            -> {}
  *   {"do": "undo"}                              -> moved, current
  *
- * An answer is {"ok": true, ...} or {"ok": false, "error": "EPERM", "message": "..."}. */
+ * An answer is {"ok": true, ...} or {"ok": false, "error": "EPERM", "message": "..."}.
+ *
+ *   current   a generation's id; "" when nothing is adopted yet
+ *   values    {"unit": {"parameter": "value"}} of the current generation, or null
+ *   change    null, or {"rollout", "from", "to", "began_at_us"}; to: "" before the first flip
+ *   good      ids known to start, newest first
+ *   units     {"U": {"state": state, "drift": "" or a sentence, "after": ["U2"],
+ *             "targets": [{"parameter", "kind", "name", "path" or null, "original" or null}]}}
+ *   state     {"load", "active", "sub", "result", "invocation", "main_pid", "exit_code",
+ *             "exit_status", "restarts", "active_since_us", "started_in_us", "needs_reload"};
+ *             null when there is no manager to ask
+ *   result    systemd's word for how the job ended ("done", "failed", "timeout", "dependency",
+ *             ...), or "refused": there was no job, because the unit is masked, gone or broken.
+ *             Only "done" is good, and it is no proof: see readback
+ *   words     what that means and what to do about it */
 #include <jansson.h>
 #include <systemd/sd-event.h>
 
