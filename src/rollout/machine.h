@@ -1,13 +1,24 @@
 #pragma once
 /* The rollout as a state machine: what happened goes in, what to do next comes out. Pure, and a
  * plain value, so that it can be walked exhaustively, written down after every step, and read back
- * after a crash.
+ * after a crash. docs/rollout.md has it drawn, from this code.
  *
  * Parameters are tried in the order given (most useful first), each on top of those that were kept,
  * each watched. One that hurts is dropped: at once where something broke, together with the next
  * one's start where it was only slower. What is left is confirmed from a cold start, watched as a
  * whole and committed. Nothing but a verdict "no worse" or "better" on exactly what runs, after the
- * cold start, while the approval holds and the baseline is where it was, leads to a commit. */
+ * cold start, while the approval holds and the baseline is where it was, leads to a commit.
+ *
+ * A parameter is dropped on evidence: the set with which it failed. The evidence stands for as long
+ * as the whole of that set is there. Where another of the set is dropped later, the parameter gets
+ * a second chance, so that in the end none could have been added.
+ *
+ * If the whole fails at the cold start although every step was good, it is built once more, one
+ * parameter after another, each from a cold start.
+ *
+ * Restarts of one unit with k parameters on it, at most: k + 1 when all are good, the cold start
+ * included; k + 2 when one is bad; k + 1 + (dropped) when nothing fails at the cold start and no
+ * trial blamed one for another; 7 k + 5 whatever happens, and ROLLOUT_TRIES for taking it back. */
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -16,6 +27,7 @@
 
 enum {
 	ROLLOUT_PARAMS_MAX = 16,
+	ROLLOUT_TRIES = 4, /* of an undo, until it counts as stuck */
 };
 
 typedef uint32_t ParamMask; /* bit i: the i-th parameter has its new value */
@@ -52,36 +64,47 @@ typedef enum MachinePhase {
 	PHASE_MAX_,
 } MachinePhase;
 
+/* Every event may come in every phase. What is told about is what was asked for last. */
 typedef enum MachineEvent {
 	EVENT_START,
 	EVENT_OK,     /* what was asked for is done, and verified */
 	EVENT_BROKEN, /* a hard event: it did not start, it died, readback says otherwise */
-	EVENT_WORSE,
+	EVENT_WORSE,  /* a verdict; of a trial too */
 	EVENT_NO_WORSE,
 	EVENT_BETTER,
 	EVENT_INCONCLUSIVE,
 	EVENT_NO_DATA,
-	EVENT_ERROR,	 /* we failed: it is not known how it went */
-	EVENT_RESTARTED, /* we were restarted in this phase */
-	EVENT_EXPIRED,	 /* the approval */
-	EVENT_MOVED,	 /* the baseline is another one, or the unit was edited */
-	EVENT_BUDGET,	 /* no downtime left, or the window closed */
-	EVENT_CONTINUE,	 /* a person: go on (watch again) */
-	EVENT_ABORT,	 /* a person: take it back */
+	EVENT_ERROR, /* we failed: it is not known how it went */
+	/* We were restarted in this phase. Tell it only when production still is what it was: when
+	 * a recovery at boot went back meanwhile, tell MOVED; when the commit turns out to be
+	 * written, tell OK. */
+	EVENT_RESTARTED,
+	EVENT_EXPIRED, /* the approval */
+	EVENT_MOVED,   /* the baseline is another one, or the unit was edited */
+	/* No downtime left for the next restart, or the window closed. Never told of an undo, nor
+	 * of `target` == `kept` in APPLY, which is one too. */
+	EVENT_BUDGET,
+	EVENT_CONTINUE, /* a person: go on (watch again) */
+	EVENT_ABORT,	/* a person: take it back */
 	EVENT_MAX_,
 } MachineEvent;
 
 typedef enum MachineDo {
 	DO_NOTHING,
-	DO_ISOLATED,  /* trial of `target`, one parameter */
-	DO_COLOCATED, /* trial of `target` */
+	DO_ISOLATED, /* trial of `target`, one parameter */
+	/* Trial of `target`. Also with a change open in production (`touched`): production then is
+	 * back at `kept` when it ends. */
+	DO_COLOCATED,
 	DO_OBSERVE,
 	DO_APPLY, /* make `target` run */
-	DO_WATCH,
-	DO_COLD,
+	DO_WATCH, /* from the beginning: what was seen before does not count */
+	DO_COLD,  /* of `target`, which runs */
 	DO_COMMIT,
 	DO_PROBATION,
-	DO_UNDO, /* back to what was committed */
+	/* Back to what ran before the rollout. With `resume` more is tried afterwards, in a new
+	 * change. With `commit_asked` the commit may have been written: then the way back is a new
+	 * version of the baseline. */
+	DO_UNDO,
 	DO_ASK,
 	DO_ALERT, /* stuck */
 	DO_END,
@@ -101,17 +124,28 @@ typedef struct Machine {
 	ParamMask target;  /* what should run, or is tried */
 	ParamMask running; /* what production was last known to run */
 	ParamMask kept, dropped;
-	ParamMask confirmed;	     /* what the last good verdict was about */
-	bool confirmed_any, cold_ok; /* cold_ok: `confirmed` came after a cold start of the same */
-	uint32_t next;		     /* parameter to be tried */
+	ParamMask confirmed; /* what the last good verdict was about, while it counts */
+	uint32_t next;	     /* parameter that is tried, where `target` is not `kept` */
 	uint32_t waits, undo_tries;
 	MachineResult result;
-	MachineEvent last;
-	/* Whoever implements it may add members, as long as machine_json() keeps them. */
+	MachineEvent last;  /* that made a difference */
+	MachineEvent cause; /* of the last drop, question, refusal or undo */
+	MachinePhase asked_from;
+	ParamMask untried;   /* still to be tried */
+	ParamMask passed;    /* the newest set that passed a colocated trial */
+	ParamMask whole_bad; /* failed as a whole; is searched for what is good in it */
+	ParamMask bad[ROLLOUT_PARAMS_MAX]; /* evidence: the set with which a parameter failed */
+	bool confirmed_any, cold_ok; /* cold_ok: `confirmed` came after a cold start of the same */
+	bool running_known, cold;    /* cold: what runs was started cold */
+	bool touched;		     /* production was changed */
+	bool searching;		     /* one after another, since the whole failed */
+	bool resume;		     /* the undo is not the end */
+	bool commit_asked;	     /* DO_COMMIT was given: it may have been written */
 } Machine;
 
 void machine_init(Machine *m);
-/* An event that does not fit the phase changes nothing and gives DO_NOTHING. */
+/* An event that does not fit the phase changes nothing and gives DO_NOTHING. Whoever was restarted
+ * tells RESTARTED and is told what to do once more. */
 MachineDo machine_step(const MachineSpec *spec, Machine *m, MachineEvent e);
 /* May a commit be asked for now? What DO_COMMIT rests on, and what whoever writes the commit checks
  * once more. */
