@@ -60,10 +60,11 @@ typedef struct AdoptedTarget {
 	TargetKind kind;
 	char *name;	/* "--gpu-memory-utilization", "ASR_WHISPER_SIZE", the key */
 	char *path;	/* TARGET_KEY, TARGET_CONFIG: the file as the unit names it; else NULL */
-	char *variable; /* in the generation's data file: "DREAM_VLLM_MEMORY_UTIL" */
+	char *variable; /* in the generation's data file: "DREAM_VLLM_MEMORY_UTIL"; NULL: a copy of
+			   `path` carries the value */
 	char *original; /* its value when the unit was adopted; NULL: it was not set */
 	Allowed allowed;
-	char *file_sha256; /* of `path` when adopted; NULL */
+	char *file_sha256; /* of `path` when adopted, where the generation carries a copy; NULL */
 } AdoptedTarget;
 
 typedef struct Adoption {
@@ -85,10 +86,24 @@ void adoption_done(Adoption *a);
 typedef struct AdoptWish {
 	char *parameter, *target;
 	Allowed allowed;
+	char *value; /* what it has now, where the unit does not say it; NULL */
+	bool tuned;  /* `value` is from the current generation: the unit's own does not count */
 } AdoptWish;
 
 int adoptwish_parse(const char *text, AdoptWish *ret, Err *err) _must_check_;
+/* "0.3..0.95" or "tiny,base,small". */
+int allowed_parse(const char *text, Allowed *ret, Err *err) _must_check_;
+int allowed_copy(const Allowed *a, Allowed *ret) _must_check_;
+void allowed_done(Allowed *a);
 void adoptwish_done(AdoptWish *w);
+
+/* The text of a file. *ret NULL: it is not there. */
+typedef int AdoptReadFile(void *ctx, const char *path, char **ret, Err *err);
+
+/* For the files whose copies go into a generation: no link anywhere in the path, for whoever owns a
+ * folder of it could have the privileged side hand out any file; a regular file of at most 1 MiB.
+ * `ctx` is not used. */
+int adoption_read_file(void *ctx, const char *path, char **ret, Err *err) _must_check_;
 
 typedef struct AdoptInput {
 	const char *unit;
@@ -97,18 +112,34 @@ typedef struct AdoptInput {
 	const char *state_dir; /* where generations are */
 	const char *dropin;    /* where ours will be */
 	bool user;
-	/* The text of a file that the unit reads. *ret NULL: it is not there. */
-	int (*read_file)(void *ctx, const char *path, char **ret, Err *err);
+	const char *home;	  /* what %h is; NULL: not known */
+	AdoptReadFile *read_file; /* a file that the unit reads */
 	void *ctx;
 	const AdoptWish *wishes;
 	size_t n;
 	char *const *after; /* NULL-terminated; NULL */
 } AdoptInput;
 
-/* What would be written: the adoption and the drop-in's text. -ENOTSUP with the reason for what
+/* What would be written: the adoption, the drop-in's text, and the value that each parameter has
+ * now
+ * ({parameter: text}). -ENOTSUP with the reason for what
  * cannot be adopted (a shell script in the middle, several commands, ':' in front of the program, a
  * flag that is not there and takes no default, a file that is not the unit's). */
-int adoption_plan(const AdoptInput *in, Adoption *ret, char **ret_dropin, Err *err) _must_check_;
+int adoption_plan(const AdoptInput *in, Adoption *ret, char **ret_dropin, json_t **ret_values,
+		  Err *err) _must_check_;
+/* What was edited since the unit was adopted, in one sentence; "" for nothing. Of `in` the wishes
+ * and `after` are not used. */
+int adoption_drift(const Adoption *a, const AdoptInput *in, char **ret, Err *err) _must_check_;
+/* Which file of the generation holds the copy for a target: N of "UNIT.fileN". -1: it needs none.
+ */
+int target_copy_number(const Adoption *a, size_t target);
+/* The target as a person writes it: "--flag", "NAME", "/path:NAME", "--config:key". New string;
+ * NULL: out of memory. */
+char *target_text(const AdoptedTarget *t);
+
+#define ADOPTION_DROPIN "zz-dream.conf"
+/* Where ours is for a unit. New string; NULL: out of memory. */
+char *adoption_dropin_path(const ProductionPlaces *p, const char *unit);
 
 /* --- Files ------------------------------------------------------------------------------------ */
 

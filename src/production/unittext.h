@@ -17,11 +17,47 @@ typedef struct UnitFile {
 	char *path, *text;
 } UnitFile;
 
+/* --- Settings --------------------------------------------------------------------------------- */
+
+/* Calls fn for every assignment of a file, as the manager's reader sees it: comments and blank
+ * lines are left out, continuation lines joined, blanks around the value gone. `section` is "" in
+ * front of the first one. A negative result ends it. -EBADMSG: the manager would not take the file.
+ */
+typedef int UnitSettingFn(void *ctx, const char *section, const char *key, const char *value,
+			  Err *err);
+int unittext_each(const char *path, const char *text, UnitSettingFn *fn, void *ctx,
+		  Err *err) _must_check_;
+
+typedef struct UnitSetting {
+	char *value;
+	const char *path; /* borrowed: the file that says it */
+} UnitSetting;
+
+typedef struct UnitSettings {
+	UnitSetting *items;
+	size_t n;
+} UnitSettings;
+
+/* What the files say of one key together: an empty assignment takes away what was said before. */
+int unitsettings_read(const UnitFile *files, size_t n, const char *section, const char *key,
+		      UnitSettings *ret, Err *err) _must_check_;
+void unitsettings_done(UnitSettings *s);
+
+/* --- Words ------------------------------------------------------------------------------------ */
+
 /* A word as it stands in the text: what it means is kept beside where it stands. */
 typedef struct UnitWord {
 	size_t at, len; /* in `line` */
 	char *value;	/* quotes and escapes resolved; specifiers (%i) and variables are left */
 } UnitWord;
+
+void unitword_done(UnitWord *w);
+/* The next word of a line from *at on, which moves behind it. 1: a word, 0: there is none,
+ * -EBADMSG: a quote that is not closed, -ENOMEM. What is no escape stays as it is, with its
+ * backslash. */
+int unitword_next(const char *line, size_t *at, UnitWord *ret) _must_check_;
+
+/* --- The command ------------------------------------------------------------------------------ */
 
 /* The one command that ExecStart= comes to after all files are read (an empty assignment resets
  * it). */
@@ -44,6 +80,7 @@ void unitcommand_done(UnitCommand *c);
 int unitcommand_replace(UnitCommand *c, size_t i, const char *text) _must_check_;
 /* A new word in front of word `i` (n: at the end). */
 int unitcommand_insert(UnitCommand *c, size_t i, const char *text) _must_check_;
+
 /* SHA-256 in hex of the command's meaning and of the files' other settings that we build on
  * (Environment=, EnvironmentFile=): what changes when the unit is edited by hand, and not when a
  * comment is. Drop-ins whose path is `ours` do not count. */

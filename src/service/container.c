@@ -1,19 +1,12 @@
-/* `docker run` and `podman run`, as units have them. Where the image stands on the line can only be
- * told by knowing which options take a value: those that do not are listed, all others do. */
+/* `docker run` and `podman run`, as units have them. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/str.h"
+#include "production/containerline.h"
 #include "service/derive.h"
 #include "service/strings.h"
-
-/* One option of the line. */
-typedef struct Option {
-	char name[40];	   /* the long name without dashes: "network"; a short one: "p" */
-	const char *value; /* NULL: none */
-	size_t words;	   /* how many of argv it takes */
-} Option;
 
 static bool is_one_of(const char *word, const char *const *list)
 {
@@ -21,115 +14,6 @@ static bool is_one_of(const char *word, const char *const *list)
 		if (strcmp(word, *list) == 0)
 			return true;
 	return false;
-}
-
-static bool is_switch(const char *name)
-{
-	static const char *const switches[] = {"detach",
-					       "disable-content-trust",
-					       "help",
-					       "init",
-					       "interactive",
-					       "rm",
-					       "no-healthcheck",
-					       "oom-kill-disable",
-					       "privileged",
-					       "publish-all",
-					       "quiet",
-					       "read-only",
-					       "sig-proxy",
-					       "tty",
-					       "use-api-socket",
-					       "env-host",
-					       "http-proxy",
-					       "no-hosts",
-					       "no-hostname",
-					       "passwd",
-					       "replace",
-					       "read-only-tmpfs",
-					       "rmi",
-					       "rootfs",
-					       "tls-verify",
-					       "debug",
-					       "tls",
-					       "tlsverify",
-					       "unsetenv-all",
-					       "remote",
-					       NULL};
-	return is_one_of(name, switches);
-}
-
-/* Short options that others name: one name for each thing. */
-static const char *long_name(char c)
-{
-	switch (c) {
-	case 'd':
-		return "detach";
-	case 'e':
-		return "env";
-	case 'h':
-		return "hostname";
-	case 'i':
-		return "interactive";
-	case 'p':
-		return "publish";
-	case 'P':
-		return "publish-all";
-	case 'q':
-		return "quiet";
-	case 't':
-		return "tty";
-	default:
-		return NULL;
-	}
-}
-
-static void set_name(Option *o, const char *name, size_t len)
-{
-	if (len >= sizeof(o->name))
-		len = sizeof(o->name) - 1;
-	memcpy(o->name, name, len);
-	o->name[len] = '\0';
-	if (strcmp(o->name, "net") == 0)
-		set_name(o, "network", 7);
-}
-
-/* "-it", "-p8080:80", "-e NAME". Of several switches in one word the first of `detach` counts. */
-static void read_short(char *const *argv, Option *ret)
-{
-	const char *p = argv[0] + 1;
-
-	ret->words = 1;
-	for (; *p; p++) {
-		const char *name = long_name(*p);
-		if (!name || !is_switch(name)) {
-			set_name(ret, name ? name : p, name ? strlen(name) : 1);
-			ret->value = p[1] == '=' ? p + 2 : p[1] ? p + 1 : argv[1];
-			ret->words = p[1] ? 1 : 2;
-			return;
-		}
-		if (strcmp(ret->name, "detach") != 0)
-			set_name(ret, name, strlen(name));
-	}
-}
-
-static void read_option(char *const *argv, Option *ret)
-{
-	*ret = (Option){0};
-	if (argv[0][1] != '-') {
-		read_short(argv, ret);
-		return;
-	}
-	const char *name = argv[0] + 2, *equals = strchr(name, '=');
-	set_name(ret, name, equals ? (size_t)(equals - name) : strlen(name));
-	ret->value = equals ? equals + 1 : is_switch(ret->name) ? NULL : argv[1];
-	ret->words = equals || is_switch(ret->name) ? 1 : 2;
-}
-
-static bool is_program(const char *argv0)
-{
-	static const char *const programs[] = {"docker", "podman", "nerdctl", NULL};
-	return is_one_of(path_base(argv0), programs);
 }
 
 static int not_supported(Err *err, const char *what)
@@ -143,8 +27,8 @@ static int find_run(char *const *argv, size_t *ret_at, Err *err)
 	size_t i = 1;
 
 	while (argv[i] && argv[i][0] == '-') {
-		Option o;
-		read_option(&argv[i], &o);
+		ContainerOption o;
+		container_option(&argv[i], &o);
 		if (strcmp(o.name, "host") == 0 || strcmp(o.name, "H") == 0 ||
 		    strcmp(o.name, "context") == 0 || strcmp(o.name, "remote") == 0 ||
 		    strcmp(o.name, "c") == 0)
@@ -168,12 +52,12 @@ static int find_run(char *const *argv, size_t *ret_at, Err *err)
 	return 0;
 }
 
-static bool is_on(const Option *o)
+static bool is_on(const ContainerOption *o)
 {
 	return !o->value || strcmp(o->value, "false") != 0;
 }
 
-static int check_option(const Option *o, Err *err)
+static int check_option(const ContainerOption *o, Err *err)
 {
 	if (strcmp(o->name, "detach") == 0 && is_on(o))
 		return not_supported(err, "a container in the background (-d) cannot be watched; "
@@ -198,7 +82,7 @@ int container_split(char *const *argv, size_t *ret_image_at, Err *err)
 {
 	size_t i = 0;
 
-	if (!argv || !argv[0] || !is_program(argv[0])) {
+	if (!argv || !argv[0] || !container_program(argv[0])) {
 		static const char *const composes[] = {"docker-compose", "podman-compose", NULL};
 		if (argv && argv[0] && is_one_of(path_base(argv[0]), composes))
 			return not_supported(err, "services of a compose file are not supported: "
@@ -208,12 +92,12 @@ int container_split(char *const *argv, size_t *ret_image_at, Err *err)
 	}
 	int r = find_run(argv, &i, err);
 	while (r >= 0 && argv[i] && argv[i][0] == '-') {
-		Option o;
+		ContainerOption o;
 		if (strcmp(argv[i], "--") == 0) {
 			i++;
 			break;
 		}
-		read_option(&argv[i], &o);
+		container_option(&argv[i], &o);
 		if (o.words == 2 && !o.value)
 			return err_set(err, -ENOTSUP, "the line ends after %s", argv[i]);
 		r = check_option(&o, err);
@@ -285,8 +169,8 @@ static int take_front(const ServerCommand *c, size_t image_at, ContainerRun *run
 	if (r >= 0)
 		r = strings_add(&run->front, strdup(c->argv[i++]));
 	while (r >= 0 && i < image_at) {
-		Option o;
-		read_option(&c->argv[i], &o);
+		ContainerOption o;
+		container_option(&c->argv[i], &o);
 		if (strcmp(c->argv[i], "--") == 0) {
 			i++;
 			continue;
@@ -335,8 +219,8 @@ static int set_gpu(ContainerRun *run, const char *uuid, char ***inner)
 	while (run->front[run_at - 1] && strcmp(run->front[run_at - 1], "run") != 0)
 		run_at++;
 	for (size_t i = run_at; run->front[i];) {
-		Option o;
-		read_option(&run->front[i], &o);
+		ContainerOption o;
+		container_option(&run->front[i], &o);
 		bool by_gpus = strcmp(o.name, "gpus") == 0;
 		bool by_device = strcmp(o.name, "device") == 0 && o.value &&
 				 strncmp(o.value, "nvidia.com/gpu=", 15) == 0;

@@ -1,0 +1,122 @@
+/* The options of a container's line. */
+#include "production/containerline.h"
+
+#include <string.h>
+
+static bool is_one_of(const char *word, const char *const *list)
+{
+	for (; *list; list++)
+		if (strcmp(word, *list) == 0)
+			return true;
+	return false;
+}
+
+static bool is_switch(const char *name)
+{
+	static const char *const switches[] = {"detach",
+					       "disable-content-trust",
+					       "help",
+					       "init",
+					       "interactive",
+					       "rm",
+					       "no-healthcheck",
+					       "oom-kill-disable",
+					       "privileged",
+					       "publish-all",
+					       "quiet",
+					       "read-only",
+					       "sig-proxy",
+					       "tty",
+					       "use-api-socket",
+					       "env-host",
+					       "http-proxy",
+					       "no-hosts",
+					       "no-hostname",
+					       "passwd",
+					       "replace",
+					       "read-only-tmpfs",
+					       "rmi",
+					       "rootfs",
+					       "tls-verify",
+					       "debug",
+					       "tls",
+					       "tlsverify",
+					       "unsetenv-all",
+					       "remote",
+					       NULL};
+	return is_one_of(name, switches);
+}
+
+/* Short options that others name: one name for each thing. */
+static const char *long_name(char c)
+{
+	switch (c) {
+	case 'd':
+		return "detach";
+	case 'e':
+		return "env";
+	case 'h':
+		return "hostname";
+	case 'i':
+		return "interactive";
+	case 'p':
+		return "publish";
+	case 'P':
+		return "publish-all";
+	case 'q':
+		return "quiet";
+	case 't':
+		return "tty";
+	default:
+		return NULL;
+	}
+}
+
+static void set_name(ContainerOption *o, const char *name, size_t len)
+{
+	if (len >= sizeof(o->name))
+		len = sizeof(o->name) - 1;
+	memcpy(o->name, name, len);
+	o->name[len] = '\0';
+	if (strcmp(o->name, "net") == 0)
+		set_name(o, "network", 7);
+}
+
+/* "-it", "-p8080:80", "-e NAME". Of several switches in one word the first of `detach` counts. */
+static void read_short(char *const *argv, ContainerOption *ret)
+{
+	const char *p = argv[0] + 1;
+
+	ret->words = 1;
+	for (; *p; p++) {
+		const char *name = long_name(*p);
+		if (!name || !is_switch(name)) {
+			set_name(ret, name ? name : p, name ? strlen(name) : 1);
+			ret->value = p[1] == '=' ? p + 2 : p[1] ? p + 1 : argv[1];
+			ret->words = p[1] ? 1 : 2;
+			return;
+		}
+		if (strcmp(ret->name, "detach") != 0)
+			set_name(ret, name, strlen(name));
+	}
+}
+
+void container_option(char *const *argv, ContainerOption *ret)
+{
+	*ret = (ContainerOption){0};
+	if (argv[0][1] != '-') {
+		read_short(argv, ret);
+		return;
+	}
+	const char *name = argv[0] + 2, *equals = strchr(name, '=');
+	set_name(ret, name, equals ? (size_t)(equals - name) : strlen(name));
+	ret->value = equals ? equals + 1 : is_switch(ret->name) ? NULL : argv[1];
+	ret->words = equals || is_switch(ret->name) ? 1 : 2;
+}
+
+bool container_program(const char *argv0)
+{
+	static const char *const programs[] = {"docker", "podman", "nerdctl", NULL};
+	const char *slash = strrchr(argv0, '/');
+	return is_one_of(slash ? slash + 1 : argv0, programs);
+}
