@@ -1,5 +1,5 @@
 #pragma once
-/* What a control group says about memory. Inside this folder and its tests. */
+/* What a control group says about memory. */
 #include <stddef.h>
 #include <stdint.h>
 

@@ -1,6 +1,6 @@
 #pragma once
 /* The first real request to a service: small, of the protocol that will be measured, and its answer
- * must be one. Pure but for the clip that it reads. Inside this folder and its tests. */
+ * must be one. Pure but for the clip that it reads. */
 #include "loadgen/traffic.h"
 
 typedef struct FirstRequest {

@@ -34,7 +34,8 @@ const char *hard_event_name(HardEvent e); /* "start_failed", ... */
 typedef struct WatchedService {
 	const ServiceSpec *service; /* its `unit`, `url`, kind, token_file */
 	bool wants_gpu;
-	int64_t gpu_bytes; /* at least; 0: any */
+	int64_t gpu_bytes;    /* at least; 0: any */
+	const char *base_dir; /* where the service's relative paths start; NULL: our own folder */
 } WatchedService;
 
 typedef struct WatchSpec {
@@ -45,10 +46,18 @@ typedef struct WatchSpec {
 	int64_t healthy_after;	/* so many probes in a row without an answer are HARD_UNHEALTHY */
 	bool journal;		/* look for OOM and failure texts there */
 	const char *gpu_uuid;	/* NULL: no placement is looked at */
-	const Clock *clock;
+	const Clock *clock;	/* for the time of samples; timers are the loop's */
+	uint64_t seed;		/* of the jitter between probes */
 } WatchSpec;
 
-/* One figure of one service at one time: "judge" "latency_ms". Names are static or the spec's. */
+/* One figure of one service at one time: "judge" "latency_ms". Names are static or the spec's.
+ *   latency_ms               of our own request, from its sending to its end
+ *   ttft_ms                  of it, to the first token (a language model that streams)
+ *   server_latency_ms, server_latency_p95_ms, server_ttft_ms, server_ttft_p95_ms
+ *                            of all requests since the sample before, as vLLM counts them
+ *   server_token_ms          time for one token, as llama.cpp counts it
+ * The load is the requests a second that others sent since the sample before, where the server
+ * counts them, else how many it had. */
 typedef struct WatchSample {
 	const char *service, *metric;
 	JudgeSample s;
@@ -66,6 +75,8 @@ int watch_start(sd_event *loop, Systemd *systemd, HttpLoop *http, const WatchSpe
 		const WatchHandler *h, void *ctx, Watch **ret, Err *err) _must_check_;
 Watch *watch_free(Watch *w); /* accepts NULL, returns NULL; not from inside a handler */
 DEFINE_CLEANUP(Watch *, watch_free)
+/* What cannot be looked at here, in a sentence ("the journal: ...; the GPU: ..."); "": nothing. */
+const char *watch_blind(const Watch *w);
 /* While a unit is being restarted by us its events are expected: none are told, and its counters
  * are taken anew afterwards. `expected`: from now on; else no more. */
 void watch_expect(Watch *w, const char *unit, bool expected);
