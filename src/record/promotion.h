@@ -8,6 +8,14 @@
 
 #define PROMOTION_SCHEMA "dream.promotion/v1"
 
+enum {
+	PROMOTION_ID_MAX = 63,
+};
+
+/* Gives a body its `id`, which says which experiment and, by 8 digits of its content, which
+ * promotion. -ENOMEM. */
+int promotion_add_id(json_t *body) _must_check_;
+
 /* `body` is the promotion without its `signature` member; the result has it: {key, digest, value}.
  */
 int promotion_sign(const json_t *body, const SignKey *key, json_t **ret, Err *err) _must_check_;

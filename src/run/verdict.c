@@ -274,21 +274,6 @@ static int promotion_body(const Turn *t, const Finalist *f, const WinnerReport *
 	return 0;
 }
 
-/* An id that says which experiment, and by 8 digits of the content which promotion. */
-static int add_id(json_t *body, const char *experiment)
-{
-	Str text = STR_INIT;
-	js_canonical(body, &text);
-	Hash h = hash_of(text.s ? text.s : "", text.len);
-	bool failed = text.failed;
-	str_done(&text);
-	char hex[HASH_HEX_SIZE];
-	hash_hex(&h, hex);
-	_cleanup_free_ char *id = str_fmt("promotion-%s-%.8s", experiment, hex);
-	js_set(body, "id", id ? js_text(id) : NULL, &failed);
-	return failed ? -ENOMEM : 0;
-}
-
 static json_t *survivors_json(const Turn *t, bool *failed)
 {
 	size_t max = (size_t)t->x->selector.survivors;
@@ -365,7 +350,7 @@ static int promote(Turn *t, const Finalist *f, const WinnerReport *report, json_
 	r = promotion_body(t, f, report, clock_now_us(t->r->clock), &body, err);
 	if (r < 0)
 		return r;
-	if (add_id(body, t->x->name) < 0)
+	if (promotion_add_id(body) < 0)
 		return err_oom(err);
 	r = promotion_sign(body, t->r->key, &signed_body, err);
 	if (r >= 0)

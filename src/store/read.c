@@ -106,6 +106,25 @@ int store_records(Store *s, const char *kind, bool newest, int64_t limit, StoreR
 	return walk_end(s, rc, err);
 }
 
+int store_record_hash(Store *s, int64_t seq, Hash *ret, Err *err)
+{
+	_cleanup_(stmt_done) Stmt *st = NULL;
+	int r = store_prepare(s, "SELECT hash FROM record WHERE seq = ?1", &st, err);
+	if (r < 0)
+		return r;
+	int rc = sqlite3_bind_int64(st, 1, seq);
+	if (rc == SQLITE_OK)
+		rc = sqlite3_step(st);
+	if (rc == SQLITE_DONE)
+		return 0;
+	if (rc != SQLITE_ROW)
+		return store_fail(s, rc, err, "cannot read %s", s->path);
+	if (sqlite3_column_type(st, 0) != SQLITE_BLOB || sqlite3_column_bytes(st, 0) != HASH_SIZE)
+		return err_set(err, -EBADMSG, "record %" PRId64 " of %s is damaged", seq, s->path);
+	memcpy(ret->b, sqlite3_column_blob(st, 0), HASH_SIZE);
+	return 1;
+}
+
 /* --- Trials ---------------------------------------------------------------------------------- */
 
 /* A text that is NULL may be one that SQLite had no memory for. */

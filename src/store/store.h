@@ -66,6 +66,14 @@ int store_add_trials(Store *s, StoreTrial *const *trials, size_t n, Err *err) _m
 int store_add(Store *s, const char *kind, const char *schema, const json_t *body, int64_t *ret_seq,
 	      Err *err) _must_check_;
 
+/* Appends what `make` gives, in one transaction with its look around: nobody else writes between
+ * what it reads and the append, so of several processes that decide the same thing at once one
+ * decides first and the others see it. It may read the store, but not append. It returns 0 and the
+ * body; anything else leaves the store as it was and is returned. `at_us` is the record's time. */
+typedef int StoreMakeFn(void *userdata, int64_t at_us, json_t **ret, Err *err);
+int store_add_if(Store *s, const char *kind, const char *schema, StoreMakeFn *make, void *userdata,
+		 int64_t *ret_seq, Err *err) _must_check_;
+
 /* Rows in order of seq. The callback returns 0 to go on, anything else ends the walk and is
  * returned. What it is given is valid during the call. It may read the store again, but not append
  * to it. */
@@ -103,6 +111,8 @@ typedef int StoreRecordFn(void *userdata, const Record *r, const json_t *body);
 int store_records(Store *s, const char *kind, bool newest, int64_t limit, StoreRecordFn *fn,
 		  void *userdata, Err *err) _must_check_;
 
+/* The hash of one record. 1: it is there; 0: it is not. */
+int store_record_hash(Store *s, int64_t seq, Hash *ret, Err *err) _must_check_;
 /* The newest record's seq and hash; seq 0 for an empty store. */
 int store_head(Store *s, int64_t *ret_seq, Hash *ret, Err *err) _must_check_;
 /* Appends a "head" record that signs the chain so far: {seq, hash, key, signature}. */
