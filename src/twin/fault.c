@@ -11,12 +11,15 @@ const char faults_help[] = "  slow-start=TIME   the start takes that much longer
 			   "  crash-start       the start ends by SIGSEGV\n"
 			   "  exit-code=N       the start ends with that code\n"
 			   "  crash-at=TIME     SIGSEGV that long after it was ready\n"
+			   "  slower=TIME       twice as slow that long after it was ready, three\n"
+			   "                    times after twice as long, and so on\n"
 			   "  oom-under-load    the first real step runs out of GPU memory\n"
 			   "  cpu               no GPU is found\n"
 			   "  wrong-model       another model is served than was asked for\n"
 			   "  half-stream       answers break off in the middle\n"
 			   "  503               every request is answered 503\n"
-			   "  hang              requests are taken and never answered\n";
+			   "  hang              requests are taken and never answered\n"
+			   "  none              nothing\n";
 
 static int duration(const char *name, const char *value, int64_t *ret, Err *err)
 {
@@ -64,6 +67,10 @@ static int add_one(Faults *f, const char *name, const char *value, Err *err)
 		return duration(name, value, &f->slow_start_us, err);
 	if (strcmp(name, "crash-at") == 0)
 		return duration(name, value, &f->crash_at_us, err);
+	if (strcmp(name, "slower") == 0)
+		return duration(name, value, &f->slower_us, err);
+	if (strcmp(name, "none") == 0 && !value)
+		return 0;
 	if (strcmp(name, "exit-code") == 0) {
 		f->exits = true;
 		return number(value, &f->exit_code, err);
@@ -84,7 +91,8 @@ int faults_add(Faults *f, const char *text, Err *err)
 	if (!copy)
 		return err_oom(err);
 	for (char *one; (one = strsep(&rest, ","));) {
-		char *value = strchr(one, '=');
+		/* The colon is for where '=' means something else. */
+		char *value = strpbrk(one, "=:");
 		if (value)
 			*value++ = '\0';
 		int r = add_one(f, one, value, err);

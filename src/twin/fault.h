@@ -11,6 +11,8 @@ typedef struct Faults {
 	bool hang_start;       /* it never ends */
 	bool crash_start;      /* it ends by SIGSEGV */
 	int64_t crash_at_us;   /* SIGSEGV that long after it was ready; negative: never */
+	int64_t slower_us;     /* after each such time since it was ready it is slower by as much
+				  again as it was fast; 0: never */
 	bool oom_under_load;   /* the first real step finds no memory */
 	bool cpu;	       /* no GPU is found */
 	bool wrong_model;      /* another model is served than the one that was asked for */
@@ -23,7 +25,7 @@ typedef struct Faults {
 
 #define FAULTS_NONE ((Faults){.crash_at_us = -1})
 
-/* "slow-start=30s", or several between commas. -EINVAL with a sentence. */
+/* "slow-start=30s" or "slow-start:30s", or several between commas. -EINVAL with a sentence. */
 int faults_add(Faults *f, const char *text, Err *err) _must_check_;
 /* What --help says of them. */
 extern const char faults_help[];

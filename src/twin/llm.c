@@ -183,12 +183,20 @@ static Batch batch_of(const Llm *l)
 	return b;
 }
 
+/* What leaks makes every step longer, the longer it runs. 1: nothing does. */
+static double worn(const Llm *l)
+{
+	if (l->slower_us <= 0)
+		return 1;
+	return 1 + (double)(l->host->sim.now_us - l->slower_from_us) / (double)l->slower_us;
+}
+
 /* The larger of reading (weights and cache) and computing, and the engine's own time. */
 static double step_time(const Llm *l, const Batch *b, double *ret_growth)
 {
 	const LlmModel *m = settings(l)->model;
 	const GpuSpec *g = &l->host->box->gpu;
-	double slower = settings(l)->fp8 ? m->fp8_slowdown : 1;
+	double wear = worn(l), slower = wear * (settings(l)->fp8 ? m->fp8_slowdown : 1);
 	double bytes_per_us = g->bandwidth_gb_s * 1e3 * g->memory_share;
 	double read = ((double)m->weight_bytes + (double)llm_token_bytes(l) * (double)b->context) /
 		      bytes_per_us;
@@ -199,7 +207,7 @@ static double step_time(const Llm *l, const Batch *b, double *ret_growth)
 	*ret_growth = read > compute
 			  ? slower * (double)llm_token_bytes(l) * (double)b->seqs / bytes_per_us
 			  : 0;
-	return slower * fmax(read, compute) + engine;
+	return slower * fmax(read, compute) + wear * engine;
 }
 
 /* --- Many equal steps ------------------------------------------------------------------------ */

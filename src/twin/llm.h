@@ -33,6 +33,9 @@ typedef struct Llm {
 	void *hear_ctx;
 	bool starved; /* the next step finds no memory for its workspace: a fault that was asked for
 		       */
+	/* Another fault: since `slower_from_us` it takes longer, twice as long after `slower_us`.
+	 * 0: never. */
+	int64_t slower_from_us, slower_us;
 	int worker;
 	/* What the start found. */
 	int64_t kv_bytes, kv_blocks, workspace_bytes;

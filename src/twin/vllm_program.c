@@ -243,6 +243,8 @@ static int ready(Program *p)
 	uvicorn("Waiting for application startup.");
 	uvicorn("Application startup complete.");
 	v->llm.starved = p->o.faults.oom_under_load;
+	v->llm.slower_from_us = s->now_us;
+	v->llm.slower_us = p->o.faults.slower_us;
 	v->stats_at_us = clock_mono_us(p->clock);
 	v->created_s = clock_now_us(p->clock) / 1000000;
 	return sim_timer(s, v->stats_timer, s->now_us + STATS_EVERY_US, 0) < 0;

@@ -262,6 +262,19 @@ def a_server_goes_wrong_under_load_as_it_is_told():
         assert v.complete(max_tokens=1)[0] == 404
 
 
+def a_server_that_leaks_gets_slower_as_it_runs():
+    with Card() as card:
+        v = card.vllm(*SHARE, "--fault", "slower:10s")
+
+        def seconds():
+            began = time.monotonic()
+            assert v.complete(max_tokens=32)[0] == 200
+            return time.monotonic() - began
+        fresh = min(seconds() for _ in range(3))
+        wait_until(lambda: seconds() > 3 * fresh)  # 20 s of its time, 0.4 of ours
+        assert v.ask("GET", "/health")[0] == 200
+
+
 def half_a_stream_ends_without_its_end():
     with Card() as card:
         v = card.vllm(*SHARE, "--fault", "half-stream")
