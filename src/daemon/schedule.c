@@ -1,0 +1,242 @@
+/* Runs in their window, each a child process with a process group of its own: `dream run`. A run
+ * can be ended at any moment, for it goes on where it stopped. */
+#include "daemon/internal.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "base/json.h"
+
+#define SCHEDULE_FILE "schedule.json"
+
+enum {
+	LOOK_AGAIN_US = 600000000, /* at the latest: the clock may be set, or summer begin */
+	RETRY_US = 60000000,
+};
+
+/* --- When ------------------------------------------------------------------------------------- */
+
+/* Realtime of the next beginning; -1: none. */
+int64_t schedule_next_at_us(const Daemon *d)
+{
+	const Schedule *s = &d->schedule;
+	int64_t now_us = clock_now_us(d->clock), at_us = now_us;
+	if (!s->planned)
+		return -1;
+	if (s->ended_at_us > 0 && s->ended_at_us <= now_us &&
+	    s->ended_at_us + d->plan->daemon.run_every_us > at_us)
+		at_us = s->ended_at_us + d->plan->daemon.run_every_us;
+	return at_us + window_opens_in_us(&s->window, at_us, utc_offset_min(at_us));
+}
+
+static bool may_begin(const Daemon *d)
+{
+	return !d->pause.on && !d->rolling.rollout && d->rolling.wish.kind == WISH_NONE && d->store;
+}
+
+/* --- What is kept ----------------------------------------------------------------------------- */
+
+static void keep(Daemon *d)
+{
+	const Schedule *s = &d->schedule;
+	Err err = ERR_INIT;
+	bool failed = false;
+	json_auto_t *o = json_object();
+	js_set(o, "ended_at_us", json_integer(s->ended_at_us), &failed);
+	js_set(o, "result", js_text(s->result), &failed);
+	int r = failed ? err_oom(&err) : statefile_write(d->state_dir, SCHEDULE_FILE, o, &err);
+	if (r < 0)
+		daemon_say(d, LOG_WARN_, "daemon.state", "%s", err.msg);
+}
+
+static void recall(Daemon *d)
+{
+	Schedule *s = &d->schedule;
+	json_auto_t *o = NULL;
+	Err err = ERR_INIT;
+	if (statefile_read(d->state_dir, SCHEDULE_FILE, &o, &err) < 0)
+		daemon_say(d, LOG_WARN_, "daemon.state", "%s", err.msg);
+	s->ended_at_us = js_int(o, "ended_at_us", 0);
+	(void)snprintf(s->result, sizeof(s->result), "%s", js_str(o, "result", ""));
+}
+
+/* --- The child -------------------------------------------------------------------------------- */
+
+static void name_result(Schedule *s, const siginfo_t *si)
+{
+	static const char *const words[] = {
+	    [0] = "something better was found and proposed",
+	    [3] = "nothing better than the baseline was found",
+	    [4] = "interrupted; it will go on",
+	};
+	char how[48];
+	proc_describe(si, how);
+	bool known = si->si_code == CLD_EXITED && si->si_status >= 0 &&
+		     (size_t)si->si_status < sizeof(words) / sizeof(*words) && words[si->si_status];
+	(void)snprintf(s->result, sizeof(s->result), "%s%s",
+		       known ? "" : "it failed: ", known ? words[si->si_status] : how);
+}
+
+static void forget_child(Schedule *s)
+{
+	s->child = sd_event_source_disable_unref(s->child);
+	proc_done(&s->proc);
+	s->proc = PROC_INIT;
+	s->running = s->stopping = false;
+}
+
+static int on_child(sd_event_source *source, int fd, uint32_t events, void *userdata)
+{
+	Daemon *d = userdata;
+	Schedule *s = &d->schedule;
+	siginfo_t si = {0};
+	(void)source;
+	(void)fd;
+	(void)events;
+	int r = proc_reap(&s->proc, &si);
+	if (r == 0)
+		return 0;
+	bool asked = s->stopping;
+	if (r > 0)
+		name_result(s, &si);
+	else
+		(void)snprintf(s->result, sizeof(s->result), "it failed: %s", strerror(-r));
+	(void)sd_event_source_set_enabled(s->kill, SD_EVENT_OFF);
+	forget_child(s);
+	/* One that we ended has not had its turn yet. */
+	if (!asked) {
+		s->ended_at_us = clock_now_us(d->clock);
+		keep(d);
+	}
+	daemon_say(d, LOG_INFO_, "daemon.run", "the scheduled run ended: %s", s->result);
+	rolling_turn(d);
+	looking_turn(d);
+	schedule_turn(d);
+	return 0;
+}
+
+static int on_kill(sd_event_source *source, uint64_t at_us, void *userdata)
+{
+	Daemon *d = userdata;
+	(void)source;
+	(void)at_us;
+	if (d->schedule.running)
+		proc_kill(&d->schedule.proc);
+	return 0;
+}
+
+void schedule_stop(Daemon *d, int64_t grace_us, const char *why)
+{
+	Schedule *s = &d->schedule;
+	if (!s->running)
+		return;
+	if (!s->stopping) {
+		daemon_say(d, LOG_INFO_, "daemon.run", "the scheduled run is asked to end: %s",
+			   why);
+		(void)kill(s->proc.pid, SIGTERM);
+	}
+	s->stopping = true;
+	daemon_in(s->kill, grace_us);
+}
+
+static int spawn(Daemon *d, Err *err)
+{
+	Schedule *s = &d->schedule;
+	const char *const argv[] = {d->program, "run", "--config", d->config,
+				    "--cycles", "1",   NULL};
+	/* The socket that tells systemd how we are is not the child's. */
+	const char *const env[] = {"NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", NULL};
+	const ProcSpec spec = {
+	    .argv = argv,
+	    .env = env,
+	    .stdin_path = "/dev/null",
+	    .stdout_fd = 2,
+	    .stderr_fd = 2,
+	};
+	int r = proc_spawn(&spec, &s->proc, err);
+	if (r < 0)
+		return r;
+	r = sd_event_add_io(d->loop, &s->child, s->proc.pidfd, EPOLLIN, on_child, d);
+	if (r < 0) {
+		forget_child(s);
+		return err_set(err, r, "cannot wait for a run: %s", strerror(-r));
+	}
+	s->running = true;
+	s->began_at_us = clock_now_us(d->clock);
+	return 0;
+}
+
+static void begin_run(Daemon *d)
+{
+	Err err = ERR_INIT;
+	looking_stop(d);
+	if (spawn(d, &err) == 0) {
+		daemon_say(d, LOG_INFO_, "daemon.run", "a scheduled run begins");
+		return;
+	}
+	daemon_say(d, LOG_ERROR_, "daemon.run", "a scheduled run cannot begin: %s", err.msg);
+	looking_turn(d);
+}
+
+/* --- Turns ------------------------------------------------------------------------------------ */
+
+static int64_t in_us(const Daemon *d)
+{
+	int64_t next_us = schedule_next_at_us(d) - clock_now_us(d->clock);
+	return next_us < 0 ? 0 : next_us > LOOK_AGAIN_US ? LOOK_AGAIN_US : next_us;
+}
+
+void schedule_turn(Daemon *d)
+{
+	Schedule *s = &d->schedule;
+	Err err = ERR_INIT;
+	int64_t now_us = clock_now_us(d->clock);
+	const char *window = d->plan->daemon.run_window;
+	s->planned = window && window_parse(window, &s->window, &err) == 0;
+	bool open = s->planned && window_is_open(&s->window, now_us, utc_offset_min(now_us));
+	if (s->running && !open)
+		schedule_stop(d, RUN_GRACE_US, "its window is over");
+	else if (!s->running && open && may_begin(d) && in_us(d) == 0)
+		begin_run(d);
+	notify_status(d);
+	int64_t wait_us = in_us(d);
+	if (s->running && open) {
+		int64_t left_us = window_closes_in_us(&s->window, now_us, utc_offset_min(now_us));
+		wait_us = left_us < LOOK_AGAIN_US ? left_us : LOOK_AGAIN_US;
+	} else if (wait_us == 0) {
+		wait_us = RETRY_US; /* something is in the way, and will say when it is not */
+	}
+	if (s->planned || s->running)
+		daemon_in(s->timer, wait_us);
+}
+
+static int on_timer(sd_event_source *source, uint64_t at_us, void *userdata)
+{
+	(void)source;
+	(void)at_us;
+	schedule_turn(userdata);
+	return 0;
+}
+
+int schedule_begin(Daemon *d, Err *err)
+{
+	recall(d);
+	int r = daemon_timer(d, on_timer, &d->schedule.timer, err);
+	return r < 0 ? r : daemon_timer(d, on_kill, &d->schedule.kill, err);
+}
+
+/* The end of the daemon: a moment for what it measures to be put away, then it is killed. */
+void schedule_done(Schedule *s)
+{
+	if (s->running) {
+		struct pollfd p = {.fd = s->proc.pidfd, .events = POLLIN};
+		(void)kill(s->proc.pid, SIGTERM);
+		(void)poll(&p, 1, RUN_HURRY_US / 1000);
+	}
+	forget_child(s);
+	s->timer = sd_event_source_disable_unref(s->timer);
+	s->kill = sd_event_source_disable_unref(s->kill);
+}
