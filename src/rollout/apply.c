@@ -1,0 +1,436 @@
+/* Production is changed: every way goes through the helper, which writes down what it is about to
+ * do before it does it. */
+#include "rollout/internal.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/json.h"
+
+typedef void Answered(Rollout *r, const json_t *reply);
+
+/* One request whose refusal is an event for the machine. `then` is kept in the closure of the call.
+ */
+typedef struct Asked {
+	Rollout *r;
+	Answered *then;
+	const char *what; /* static */
+} Asked;
+
+static MachineEvent event_of_error(int code)
+{
+	/* The current generation is not the one that this rollout began from: somebody else moved
+	 * production. */
+	return code == -ESTALE ? EVENT_MOVED : EVENT_ERROR;
+}
+
+static void on_answer(void *ctx, const json_t *reply, const Err *err)
+{
+	Asked a = *(Asked *)ctx;
+	free(ctx);
+	if (err)
+		rollout_event(a.r, event_of_error(err->code), err->msg);
+	else
+		a.then(a.r, reply);
+}
+
+static void ask(Rollout *r, json_t *request, const char *what, Answered *then)
+{
+	Err err = ERR_INIT;
+	Asked *a = malloc(sizeof(*a));
+	if (!a || !request) {
+		free(a);
+		json_decref(request);
+		rollout_later(r, EVENT_ERROR, "%s: out of memory", what);
+		return;
+	}
+	*a = (Asked){.r = r, .then = then, .what = what};
+	int e = helper_call(r->w.helper, request, HELPER_TIMEOUT_US, on_answer, a, &err);
+	if (e < 0) {
+		free(a);
+		rollout_later(r, event_of_error(e), "%s: %s", what, err.msg);
+	}
+}
+
+static void keep_generation(char *to, const json_t *reply, const char *member)
+{
+	snprintf(to, GENERATION_ID_SIZE, "%s", js_str(reply, member, ""));
+}
+
+/* --- To a set of parameters ------------------------------------------------------------------ */
+
+static void applied(Rollout *r, MachineEvent e, const char *words)
+{
+	rollout_later(r, e, "%s", words ? words : "");
+}
+
+static void flipped(Rollout *r, const json_t *reply)
+{
+	(void)reply;
+	memcpy(r->running, r->wanted, sizeof(r->running));
+	bring_up(r, r->applying.set | r->down, false, r->applying.done);
+}
+
+static void flip(Rollout *r)
+{
+	rollout_say(r, NULL, "production's configuration becomes generation %s", r->wanted);
+	ask(r, json_pack("{s:s, s:s, s:s}", "do", "flip", "rollout", r->id, "to", r->wanted),
+	    "the configuration cannot be changed", flipped);
+}
+
+static void begun(Rollout *r, const json_t *reply)
+{
+	(void)reply;
+	r->change_open = true;
+	flip(r);
+}
+
+static void prepared(Rollout *r, const json_t *reply)
+{
+	keep_generation(r->wanted, reply, "generation");
+	if (r->change_open)
+		flip(r);
+	else
+		ask(r,
+		    json_pack("{s:s, s:s, s:s}", "do", "begin", "rollout", r->id, "from",
+			      r->baseline.generation),
+		    "the change cannot be begun", begun);
+}
+
+static bool costs_too_much(Rollout *r, uint32_t set)
+{
+	int64_t budget = r->x->rollout.budget_us;
+	for (size_t i = 0; i < r->n_units; i++) {
+		const RolloutUnit *u = &r->units[i];
+		if (!(set & (1U << i)) || u->down_us + u->last_ready_us <= budget)
+			continue;
+		char spent[32], all[32];
+		time_human(u->down_us, spent);
+		time_human(budget, all);
+		rollout_later(r, EVENT_BUDGET,
+			      "another restart of %s would cost more downtime than this rollout "
+			      "may: %s of %s are spent",
+			      u->name, spent, all);
+		return true;
+	}
+	return false;
+}
+
+/* The units of `set` are brought up with the values, which are consumed. */
+static void apply_values(Rollout *r, json_t *values, uint32_t set, BroughtUp *done)
+{
+	r->applying = (Applying){.set = set, .done = done};
+	ask(r, json_pack("{s:s, s:o}", "do", "prepare", "values", values),
+	    "the new configuration cannot be written", prepared);
+}
+
+void apply_begin(Rollout *r)
+{
+	_cleanup_(str_done) Str text = STR_INIT;
+	uint32_t set = rollout_units_of(r, r->flipped ^ r->m.target) | r->down;
+	/* Going back to what was good is never too dear. */
+	if (r->m.target != r->m.kept && costs_too_much(r, set))
+		return;
+	r->flipped = r->m.target;
+	rollout_say(r, NULL, "applying: %s", rollout_mask_text(r, r->m.target, &text));
+	apply_values(r, rollout_values(r, r->m.target), set, applied);
+}
+
+void apply_value(Rollout *r, const char *parameter, const char *value, BroughtUp *done)
+{
+	bool failed = false;
+	json_t *values = js_deep_copy(r->baseline.params);
+	js_set(values, parameter, js_text(value), &failed);
+	if (failed) {
+		json_decref(values);
+		values = NULL;
+	}
+	apply_values(r, values, rollout_units_of(r, 1), done);
+}
+
+/* --- Cold start ------------------------------------------------------------------------------ */
+
+void apply_cold(Rollout *r)
+{
+	uint32_t all = r->n_units == 32 ? UINT32_MAX : (1U << r->n_units) - 1;
+	if (costs_too_much(r, all))
+		return;
+	rollout_say(r, NULL,
+		    "cold start: all %zu managed units are started together, as after a "
+		    "power cut",
+		    r->n_units);
+	bring_up(r, all, true, applied);
+}
+
+/* --- Commit ---------------------------------------------------------------------------------- */
+
+/* A new version of the baseline, with what the helper says is current. The helper's commit is what
+ * counts: from there on a power cut ends in the new configuration. A restart between it and this
+ * record finds the generation committed and writes it then. */
+static void version_written(Rollout *r, const json_t *status)
+{
+	Err err = ERR_INIT;
+	_cleanup_(baseline_done) Baseline b = {0};
+	int e = baseline_from_helper_status(status, &b, &err);
+	bool back = r->goal.version > 0;
+	if (back)
+		b.of_version = r->goal.version;
+	snprintf(b.why, sizeof(b.why), "%s", back ? "rollback" : "rollout");
+	snprintf(b.promotion, sizeof(b.promotion), "%s", r->promotion_id);
+	snprintf(b.by, sizeof(b.by), "%s", r->by.name);
+	snprintf(b.reason, sizeof(b.reason), "%s", r->by.reason);
+	if (e >= 0)
+		e = baseline_append(r->w.store, r->w.key, &b, &err);
+	if (e < 0)
+		log_event(r->w.log, LOG_ERROR_, "rollout.baseline", NULL,
+			  "the new baseline could not be recorded; that is done when the store can "
+			  "be written again: %s",
+			  err.msg);
+	else
+		rollout_say(r, NULL, "production is version %" PRId64 " of the baseline",
+			    b.version);
+	rollout_later(r, EVENT_OK, "%s", "");
+}
+
+void apply_written(Rollout *r)
+{
+	r->committed = true;
+	ask(r, json_pack("{s:s}", "do", "status"), "the helper does not answer", version_written);
+}
+
+static void committed(Rollout *r, const json_t *reply)
+{
+	(void)reply;
+	r->change_open = false;
+	apply_written(r);
+}
+
+static int still_allowed(Rollout *r, MachineEvent *ret, Err *err)
+{
+	int e = approval_holds(&r->approval, r->approval.digest, r->baseline.version,
+			       clock_now_us(r->w.clock), err);
+	if (e < 0) {
+		*ret = e == -ESTALE ? EVENT_MOVED : EVENT_EXPIRED;
+		return e;
+	}
+	Baseline now = {0};
+	e = baseline_current(r->w.store, r->w.plan->run.pinned_key, &now, err);
+	bool moved = e >= 0 && now.version != r->baseline.version;
+	baseline_done(&now);
+	*ret = moved ? EVENT_MOVED : EVENT_ERROR;
+	return moved ? err_set(err, -ESTALE, "the baseline is another one by now") : e;
+}
+
+void apply_commit(Rollout *r)
+{
+	Err err = ERR_INIT;
+	MachineEvent why = EVENT_ERROR;
+	if (!machine_may_commit(&r->spec, &r->m)) {
+		rollout_later(r, EVENT_ERROR, "a commit was asked for that nothing confirms");
+		return;
+	}
+	if (still_allowed(r, &why, &err) < 0) {
+		rollout_later(r, why, "%s", err.msg);
+		return;
+	}
+	ask(r, json_pack("{s:s, s:s}", "do", "commit", "rollout", r->id),
+	    "the change cannot be committed", committed);
+}
+
+/* --- What really runs ------------------------------------------------------------------------- */
+
+static void undone(Rollout *r, MachineEvent e, const char *words)
+{
+	rollout_later(r, e, "%s", words ? words : "");
+}
+
+/* Which units do not run what the current generation says: they are asked one after another, so
+ * that an undo restarts what must be restarted, after whatever crash. */
+typedef struct Survey {
+	Rollout *r;
+	size_t at;
+	uint32_t set;
+	BroughtUp *done;
+} Survey;
+
+static void survey_next(Survey *s);
+
+static void on_surveyed(void *ctx, const json_t *reply, const Err *err)
+{
+	Survey *s = ctx;
+	const json_t *back = json_object_get(reply, "readback");
+	const char *active = js_str(json_object_get(reply, "state"), "active", "");
+	if (err || !js_bool(back, "same", false) || strcmp(active, "active") != 0)
+		s->set |= 1U << s->at;
+	s->at++;
+	survey_next(s);
+}
+
+static void survey_next(Survey *s)
+{
+	Rollout *r = s->r;
+	Err err = ERR_INIT;
+	while (s->at < r->n_units && !r->units[s->at].touched)
+		s->at++;
+	if (s->at < r->n_units) {
+		json_t *rq =
+		    json_pack("{s:s, s:s}", "do", "readback", "unit", r->units[s->at].name);
+		int e = helper_call(r->w.helper, rq, HELPER_TIMEOUT_US, on_surveyed, s, &err);
+		if (e >= 0)
+			return;
+		rollout_later(r, EVENT_ERROR, "%s", err.msg);
+		free(s);
+		return;
+	}
+	uint32_t set = s->set;
+	BroughtUp *done = s->done;
+	free(s);
+	bring_up(r, set, false, done);
+}
+
+/* --- To a generation that is none of this rollout's ------------------------------------------- */
+
+static void gone_to(Rollout *r, MachineEvent e, const char *words);
+
+static void survey(Rollout *r, BroughtUp *done)
+{
+	Survey *s = calloc(1, sizeof(*s));
+	if (!s) {
+		rollout_later(r, EVENT_ERROR, "out of memory");
+		return;
+	}
+	*s = (Survey){.r = r, .done = done};
+	survey_next(s);
+}
+
+static void went(Rollout *r, const json_t *reply)
+{
+	(void)reply;
+	memcpy(r->running, r->wanted, sizeof(r->running));
+	survey(r, gone_to);
+}
+
+static void may_go(Rollout *r, const json_t *reply)
+{
+	(void)reply;
+	r->change_open = true;
+	ask(r, json_pack("{s:s, s:s, s:s}", "do", "flip", "rollout", r->id, "to", r->wanted),
+	    "the configuration cannot be changed", went);
+}
+
+/* `wanted` is set. */
+static void go_to(Rollout *r)
+{
+	rollout_say(r, NULL, "production's configuration becomes generation %s", r->wanted);
+	ask(r, json_pack("{s:s, s:s, s:s}", "do", "begin", "rollout", r->id, "from", r->running),
+	    "the change cannot be begun", may_go);
+}
+
+static void kept(Rollout *r, const json_t *reply)
+{
+	(void)reply;
+	r->change_open = false;
+	ask(r, json_pack("{s:s}", "do", "status"), "the helper does not answer", version_written);
+}
+
+static void gone_to(Rollout *r, MachineEvent e, const char *words)
+{
+	if (e != EVENT_OK) {
+		rollout_later(r, e, "%s", words ? words : "");
+		return;
+	}
+	ask(r, json_pack("{s:s, s:s}", "do", "commit", "rollout", r->id),
+	    "the change cannot be committed", kept);
+}
+
+static void back_prepared(Rollout *r, const json_t *reply)
+{
+	keep_generation(r->wanted, reply, "generation");
+	if (strcmp(r->wanted, r->running) == 0)
+		survey(r, undone);
+	else
+		go_to(r);
+}
+
+void apply_back(Rollout *r)
+{
+	rollout_say(r, NULL, "going back to version %" PRId64 " of the baseline", r->goal.version);
+	ask(r, json_pack("{s:s, s:O}", "do", "prepare", "values", r->goal.params),
+	    "the configuration of that version cannot be written", back_prepared);
+}
+
+/* --- Undo ------------------------------------------------------------------------------------ */
+
+static void undo_answered(Rollout *r, const json_t *reply)
+{
+	r->change_open = false;
+	r->flipped = 0;
+	keep_generation(r->running, reply, "current");
+	memcpy(r->wanted, r->running, sizeof(r->wanted));
+	if (r->broken_at_us > 0) {
+		char after[32];
+		time_human(clock_mono_us(r->w.clock) - r->broken_at_us, after);
+		rollout_say(r, NULL,
+			    "generation %s is production's configuration again, %s after it was "
+			    "seen that something broke",
+			    r->running, after);
+		r->broken_at_us = 0;
+	}
+	survey(r, undone);
+}
+
+/* What should have worked does not start: the newest other one that is known to, once. */
+static void try_good(Rollout *r, const json_t *status)
+{
+	size_t i;
+	json_t *id;
+	keep_generation(r->running, status, "current");
+	json_array_foreach (json_object_get(status, "good"), i, id) {
+		const char *good = json_string_value(id);
+		if (!good || strcmp(good, r->running) == 0)
+			continue;
+		snprintf(r->wanted, sizeof(r->wanted), "%s", good);
+		rollout_say(r, NULL, "generation %s does not start any more; trying %s, which did",
+			    r->running, good);
+		go_to(r);
+		return;
+	}
+	rollout_later(r, EVENT_BROKEN, "no other generation is known to start");
+}
+
+/* The commit was asked for, and no answer came: it may be written. */
+static void commit_looked_at(Rollout *r, const json_t *status)
+{
+	const char *current = js_str(status, "current", "");
+	bool open = json_is_object(json_object_get(status, "change"));
+	snprintf(r->running, sizeof(r->running), "%s", current);
+	r->change_open = open;
+	r->committed = !open && strcmp(current, r->wanted) == 0;
+	r->commit_known = true;
+	apply_undo(r);
+}
+
+void apply_undo(Rollout *r)
+{
+	bring_up_stop(r);
+	if (r->m.commit_asked && !r->committed && !r->commit_known) {
+		ask(r, json_pack("{s:s}", "do", "status"), "the helper does not answer",
+		    commit_looked_at);
+		return;
+	}
+	if (r->m.undo_tries >= 2 && !r->change_open) {
+		ask(r, json_pack("{s:s}", "do", "status"), "the helper does not answer", try_good);
+		return;
+	}
+	rollout_say(r, NULL, "taking it back");
+	/* A change of ours that is open is closed first, whatever it was for. */
+	if (r->committed && !r->change_open) {
+		if (r->goal.version == 0 && baseline_copy(&r->baseline, &r->goal) < 0)
+			rollout_later(r, EVENT_ERROR, "out of memory");
+		else
+			apply_back(r);
+		return;
+	}
+	ask(r, json_pack("{s:s}", "do", "undo"), "the change cannot be taken back", undo_answered);
+}

@@ -1,0 +1,258 @@
+/* Units are brought up: restarted by the helper, one after another (two servers that start together
+ * on one GPU size their caches by each other's moment) or all at once (as after a power cut), asked
+ * until they really answer, and read back, since systemd's word proves nothing. */
+#include "rollout/internal.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "service/quiesce.h"
+
+static void bring_up_next(Rollout *r);
+
+static void finish(Rollout *r, MachineEvent e, const char *words)
+{
+	BroughtUp *done = r->up.done;
+	if (e == EVENT_BROKEN)
+		r->broken_at_us = clock_mono_us(r->w.clock);
+	r->up = (BringUp){0};
+	done(r, e, words);
+}
+
+static void finish_with(Rollout *r, MachineEvent e, const char *fmt, ...) _printf_(3, 4);
+static void finish_with(Rollout *r, MachineEvent e, const char *fmt, ...)
+{
+	_cleanup_(str_done) Str text = STR_INIT;
+	va_list ap;
+	va_start(ap, fmt);
+	str_addv(&text, fmt, ap);
+	va_end(ap);
+	finish(r, e, text.failed || !text.s ? "out of memory" : text.s);
+}
+
+static RolloutUnit *unit_now(Rollout *r)
+{
+	return &r->units[r->up.at];
+}
+
+/* After every wait: what broke meanwhile ends it. */
+static bool broke_meanwhile(Rollout *r)
+{
+	if (!r->up.broken[0])
+		return false;
+	finish_with(r, EVENT_BROKEN, "%s", r->up.broken);
+	return true;
+}
+
+static void expect(Rollout *r, uint32_t set, bool expected)
+{
+	for (size_t i = 0; r->watch && i < r->n_units; i++)
+		if (set & (1U << i) && r->units[i].service)
+			watch_expect(r->watch, r->units[i].name, expected);
+}
+
+/* From the restart to the first answer nobody was served: one account for all that costs downtime.
+ */
+static void account(Rollout *r, RolloutUnit *u)
+{
+	int64_t now = clock_mono_us(r->w.clock), took = now - r->up.began_us;
+	int64_t at = clock_now_us(r->w.clock);
+	Err err = ERR_INIT;
+	u->down_us += took;
+	u->last_ready_us = took;
+	if (downtime_add(r->w.state_dir, at - took, at, "rollout", &err) < 0)
+		log_event(r->w.log, LOG_WARN_, "rollout.downtime", NULL, "%s", err.msg);
+}
+
+/* --- Readback -------------------------------------------------------------------------------- */
+
+static void on_readback(void *ctx, const json_t *reply, const Err *err)
+{
+	Rollout *r = ctx;
+	RolloutUnit *u = unit_now(r);
+	const json_t *back = json_object_get(reply, "readback");
+	if (broke_meanwhile(r))
+		return;
+	if (err) {
+		finish_with(r, EVENT_ERROR, "%s cannot be read back: %s", u->name, err->msg);
+		return;
+	}
+	if (!js_bool(back, "same", false)) {
+		finish_with(r, EVENT_BROKEN, "%s does not run what it was told: %s", u->name,
+			    js_str(back, "words", "the helper does not say why"));
+		return;
+	}
+	char took[32];
+	time_human(u->last_ready_us, took);
+	rollout_say(r, back, "%s answers after %s, and runs what it was told", u->name, took);
+	r->down &= ~(1U << r->up.at);
+	r->up.at++;
+	bring_up_next(r);
+}
+
+static void read_back(Rollout *r)
+{
+	Err err = ERR_INIT;
+	json_t *rq = json_pack("{s:s, s:s}", "do", "readback", "unit", unit_now(r)->name);
+	int e = helper_call(r->w.helper, rq, HELPER_TIMEOUT_US, on_readback, r, &err);
+	if (e < 0)
+		finish_with(r, EVENT_ERROR, "%s cannot be read back: %s", unit_now(r)->name,
+			    err.msg);
+}
+
+/* --- The first answer ------------------------------------------------------------------------ */
+
+static void on_first_answer(void *ctx, int64_t ready_us, HardEvent e, const char *words)
+{
+	Rollout *r = ctx;
+	RolloutUnit *u = unit_now(r);
+	r->up.first = NULL;
+	account(r, u);
+	if (ready_us < 0) {
+		finish_with(r, EVENT_BROKEN, "%s: %s (%s)", u->name, words, hard_event_name(e));
+		return;
+	}
+	expect(r, 1U << r->up.at, false);
+	read_back(r);
+}
+
+static void first_words(Rollout *r)
+{
+	RolloutUnit *u = unit_now(r);
+	Err err = ERR_INIT;
+	if (!u->service) {
+		/* Nothing is known of it but the unit: that it runs what it was told must do. */
+		account(r, u);
+		read_back(r);
+		return;
+	}
+	int e = first_answer(r->w.loop, r->w.systemd, r->w.http, &u->watched, r->gpu,
+			     r->x->rollout.ready_us, on_first_answer, r, &r->up.first, &err);
+	if (e < 0)
+		finish_with(r, EVENT_ERROR, "%s cannot be asked: %s", u->name, err.msg);
+}
+
+/* --- Restarts -------------------------------------------------------------------------------- */
+
+static void on_restart(void *ctx, const json_t *reply, const Err *err)
+{
+	Rollout *r = ctx;
+	RolloutUnit *u = unit_now(r);
+	if (broke_meanwhile(r))
+		return;
+	if (err) {
+		finish_with(r, EVENT_ERROR, "%s could not be restarted: %s", u->name, err->msg);
+		return;
+	}
+	if (strcmp(js_str(reply, "result", ""), "done") != 0) {
+		account(r, u);
+		finish_with(r, EVENT_BROKEN, "%s did not start: %s", u->name,
+			    js_str(reply, "words", js_str(reply, "result", "no reason is known")));
+		return;
+	}
+	first_words(r);
+}
+
+static void restart(Rollout *r)
+{
+	RolloutUnit *u = unit_now(r);
+	Err err = ERR_INIT;
+	r->up.began_us = clock_mono_us(r->w.clock);
+	u->restarts++;
+	expect(r, 1U << r->up.at, true);
+	rollout_say(r, NULL, "restarting %s", u->name);
+	json_t *rq = json_pack("{s:s, s:s}", "do", "restart", "unit", u->name);
+	int64_t limit = r->x ? r->x->rollout.ready_us : 10 * (int64_t)HELPER_TIMEOUT_US;
+	int e = helper_call(r->w.helper, rq, limit + HELPER_TIMEOUT_US, on_restart, r, &err);
+	if (e < 0)
+		finish_with(r, EVENT_ERROR, "%s could not be restarted: %s", u->name, err.msg);
+}
+
+static void bring_up_next(Rollout *r)
+{
+	while (r->up.at < r->n_units && !(r->up.set & (1U << r->up.at)))
+		r->up.at++;
+	if (r->up.at == r->n_units)
+		finish(r, EVENT_OK, NULL);
+	else if (r->up.together)
+		first_words(r);
+	else
+		restart(r);
+}
+
+/* --- All at once ----------------------------------------------------------------------------- */
+
+static void on_cold(void *ctx, const json_t *reply, const Err *err)
+{
+	Rollout *r = ctx;
+	const json_t *results = json_object_get(reply, "results");
+	if (broke_meanwhile(r))
+		return;
+	if (err) {
+		finish_with(r, EVENT_ERROR, "the cold start could not be made: %s", err->msg);
+		return;
+	}
+	for (size_t i = 0; i < r->n_units; i++) {
+		const json_t *one = json_object_get(results, r->units[i].name);
+		if (!(r->up.set & (1U << i)) || strcmp(js_str(one, "result", ""), "done") == 0)
+			continue;
+		finish_with(r, EVENT_BROKEN, "%s did not start when all were started together: %s",
+			    r->units[i].name,
+			    js_str(one, "words", js_str(one, "result", "no reason is known")));
+		return;
+	}
+	bring_up_next(r);
+}
+
+static void start_together(Rollout *r)
+{
+	Err err = ERR_INIT;
+	json_t *units = json_array();
+	r->up.began_us = clock_mono_us(r->w.clock);
+	expect(r, r->up.set, true);
+	for (size_t i = 0; i < r->n_units; i++) {
+		if (!(r->up.set & (1U << i)))
+			continue;
+		r->units[i].restarts++;
+		json_array_append_new(units, json_string(r->units[i].name));
+	}
+	json_t *rq = json_pack("{s:s, s:o}", "do", "cold", "units", units);
+	int64_t limit = r->x ? r->x->rollout.ready_us : 10 * (int64_t)HELPER_TIMEOUT_US;
+	int e = helper_call(r->w.helper, rq, limit + HELPER_TIMEOUT_US, on_cold, r, &err);
+	if (e < 0)
+		finish_with(r, EVENT_ERROR, "the cold start could not be made: %s", err.msg);
+}
+
+/* `done` is called from the loop. */
+void bring_up(Rollout *r, uint32_t set, bool together, BroughtUp *done)
+{
+	r->up = (BringUp){.set = set, .together = together, .done = done};
+	r->down |= set;
+	if (together && set)
+		start_together(r);
+	else
+		bring_up_next(r);
+}
+
+bool bring_up_goes_on(const Rollout *r)
+{
+	return r->up.done;
+}
+
+void bring_up_break(Rollout *r, const char *words)
+{
+	snprintf(r->up.broken, sizeof(r->up.broken), "%s", words);
+	if (!r->up.first)
+		return;
+	r->up.first = first_answer_free(r->up.first);
+	account(r, unit_now(r));
+	broke_meanwhile(r);
+}
+
+void bring_up_stop(Rollout *r)
+{
+	r->up.first = first_answer_free(r->up.first);
+	r->up = (BringUp){0};
+}

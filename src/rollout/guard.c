@@ -1,0 +1,284 @@
+/* Production is looked at: as it is before the first change, and after every change against that.
+ */
+#include "rollout/internal.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+enum {
+	BEFORE_MAX = 200000, /* samples of one figure */
+};
+
+/* --- Figures --------------------------------------------------------------------------------- */
+
+static Series *series_of(Rollout *r, const WatchSample *s)
+{
+	for (size_t i = 0; i < r->n_series; i++)
+		if (strcmp(r->series[i].service, s->service) == 0 &&
+		    strcmp(r->series[i].metric, s->metric) == 0)
+			return &r->series[i];
+	if (r->n_series == SERIES_MAX || !r->observing)
+		return NULL;
+	Series *new = &r->series[r->n_series];
+	*new = (Series){.service = str_fmt("%s", s->service), .metric = str_fmt("%s", s->metric)};
+	r->n_series++;
+	return new->service &&new->metric ? new : NULL;
+}
+
+static int keep_before(Series *s, const JudgeSample *sample)
+{
+	if (s->n_before == BEFORE_MAX)
+		return 0;
+	if (s->n_before == s->cap) {
+		size_t cap = s->cap ? 2 * s->cap : 256;
+		JudgeSample *more = reallocarray(s->before, cap, sizeof(*more));
+		if (!more)
+			return -ENOMEM;
+		s->before = more;
+		s->cap = cap;
+	}
+	s->before[s->n_before++] = *sample;
+	return 0;
+}
+
+static void stop_judges(Rollout *r)
+{
+	for (size_t i = 0; i < r->n_series; i++)
+		r->series[i].judge = judge_free(r->series[i].judge);
+}
+
+/* The rate of false alarms is one watch's, so the figures share it. */
+static int start_judges(Rollout *r, Err *err)
+{
+	JudgeSpec spec = JUDGE_SPEC_DEFAULT;
+	spec.alpha = r->x->rollout.false_alarms / (double)(r->n_series > 0 ? r->n_series : 1);
+	spec.margin = r->x->rollout.max_regression;
+	stop_judges(r);
+	for (size_t i = 0; i < r->n_series; i++) {
+		Series *s = &r->series[i];
+		int e = judge_new(&spec, s->before, s->n_before, &s->judge, err);
+		if (e < 0)
+			return e;
+	}
+	return 0;
+}
+
+/* --- What the watch tells --------------------------------------------------------------------- */
+
+static void worse(Rollout *r, const Series *s, const JudgeReport *report)
+{
+	_cleanup_free_ char *words = str_fmt("%s %s: %s", s->service, s->metric, report->words);
+	guard_rest(r);
+	rollout_later(r, EVENT_WORSE, "%s", words ? words : "out of memory");
+}
+
+static void on_sample(void *ctx, const WatchSample *sample)
+{
+	Rollout *r = ctx;
+	Err err = ERR_INIT;
+	JudgeReport report;
+	if (r->w.history && r->running[0] &&
+	    history_add(r->w.history, r->running, sample, &err) < 0)
+		log_event(r->w.log, LOG_WARN_, "rollout.history", NULL, "%s", err.msg);
+	if (r->ab) {
+		if (ab_sample(r, sample) < 0)
+			ab_break(r, "out of memory");
+		return;
+	}
+	Series *s = series_of(r, sample);
+	if (!s)
+		return;
+	if (r->observing && keep_before(s, &sample->s) < 0) {
+		rollout_later(r, EVENT_ERROR, "out of memory");
+		return;
+	}
+	if (!r->watching || !s->judge)
+		return;
+	if (judge_add(s->judge, &sample->s) < 0) {
+		rollout_later(r, EVENT_ERROR, "out of memory");
+		return;
+	}
+	judge_report(s->judge, &report);
+	if (report.verdict == JUDGE_WORSE)
+		worse(r, s, &report);
+}
+
+static void on_hard(void *ctx, HardEvent e, const char *service, const char *words)
+{
+	Rollout *r = ctx;
+	_cleanup_free_ char *text = str_fmt("%s: %s (%s)", service, words, hard_event_name(e));
+	const char *why = text ? text : "out of memory";
+	if (bring_up_goes_on(r)) {
+		bring_up_break(r, why);
+		return;
+	}
+	if (ab_goes_on(r)) {
+		r->broken_at_us = clock_mono_us(r->w.clock);
+		ab_break(r, why);
+		return;
+	}
+	if (r->m.phase != PHASE_WATCH && r->m.phase != PHASE_PROBATION &&
+	    r->m.phase != PHASE_ASKED) {
+		rollout_say(r, NULL, "seen meanwhile: %s", why);
+		return;
+	}
+	r->broken_at_us = clock_mono_us(r->w.clock);
+	guard_rest(r);
+	rollout_later(r, EVENT_BROKEN, "%s", why);
+}
+
+static const WatchHandler watch_handler = {.sample = on_sample, .hard = on_hard};
+
+static size_t watched(const Rollout *r, WatchedService *list)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < r->n_units; i++)
+		if (r->units[i].service)
+			list[n++] = r->units[i].watched;
+	return n;
+}
+
+int guard_start(Rollout *r, Err *err)
+{
+	const RolloutConfig *c = &r->x->rollout;
+	WatchSpec spec = {.services = r->watched,
+			  .n = watched(r, r->watched),
+			  .probe_every_us = c->probe_every_us,
+			  .probe_limit_us = c->probe_limit_us,
+			  .healthy_after = 3,
+			  .journal = true,
+			  .gpu_uuid = r->gpu,
+			  .clock = r->w.clock};
+	if (spec.n == 0)
+		return err_set(
+		    err, -ENOENT,
+		    "none of the adopted units belongs to a service of the experiment %s: "
+		    "nothing could be watched; say `unit:` in its `services:`",
+		    r->x->name);
+	return watch_start(r->w.loop, r->w.systemd, r->w.http, &spec, &watch_handler, r, &r->watch,
+			   err);
+}
+
+/* --- Time ------------------------------------------------------------------------------------ */
+
+static MachineEvent verdict_of(JudgeVerdict v)
+{
+	switch (v) {
+	case JUDGE_WORSE:
+		return EVENT_WORSE;
+	case JUDGE_NO_WORSE:
+		return EVENT_NO_WORSE;
+	case JUDGE_BETTER:
+		return EVENT_BETTER;
+	case JUDGE_INCONCLUSIVE:
+		break;
+	}
+	return EVENT_INCONCLUSIVE;
+}
+
+/* The least good word counts: everything must be no worse, and something better to be better. */
+static MachineEvent together(MachineEvent a, MachineEvent b)
+{
+	static const MachineEvent order[] = {EVENT_WORSE, EVENT_NO_DATA, EVENT_INCONCLUSIVE};
+	for (size_t i = 0; i < sizeof(order) / sizeof(order[0]); i++)
+		if (a == order[i] || b == order[i])
+			return order[i];
+	return a == EVENT_BETTER || b == EVENT_BETTER ? EVENT_BETTER : EVENT_NO_WORSE;
+}
+
+static MachineEvent judge_all(Rollout *r, Str *words)
+{
+	MachineEvent all = r->n_series > 0 ? EVENT_NO_WORSE : EVENT_NO_DATA;
+	for (size_t i = 0; i < r->n_series; i++) {
+		const Series *s = &r->series[i];
+		JudgeReport report;
+		judge_report(s->judge, &report);
+		MachineEvent one = report.n == 0 ? EVENT_NO_DATA : verdict_of(report.verdict);
+		all = i == 0 ? one : together(all, one);
+		str_addf(words, "%s%s %s: %s", i == 0 ? "" : "; ", s->service, s->metric,
+			 report.words);
+	}
+	if (r->n_series == 0)
+		str_add(words, "nothing was measured before the change");
+	return all;
+}
+
+static int on_watched(sd_event_source *source, uint64_t usec, void *ctx)
+{
+	Rollout *r = ctx;
+	_cleanup_(str_done) Str words = STR_INIT;
+	(void)source, (void)usec;
+	MachineEvent e = judge_all(r, &words);
+	guard_rest(r);
+	rollout_event(r, e, words.s && !words.failed ? words.s : "out of memory");
+	return 0;
+}
+
+static int on_observed(sd_event_source *source, uint64_t usec, void *ctx)
+{
+	Rollout *r = ctx;
+	(void)source, (void)usec;
+	size_t n = 0;
+	for (size_t i = 0; i < r->n_series; i++)
+		n += r->series[i].n_before;
+	guard_rest(r);
+	rollout_say(r, NULL, "%zu figures of production, %zu samples", r->n_series, n);
+	rollout_event(r, n > 0 ? EVENT_OK : EVENT_NO_DATA,
+		      n > 0 ? "" : "no service of production gave any figure");
+	return 0;
+}
+
+static void run_timer(Rollout *r, int64_t for_us, sd_event_time_handler_t fn)
+{
+	int e = sd_event_add_time_relative(r->w.loop, &r->timer, CLOCK_MONOTONIC, (uint64_t)for_us,
+					   50000, fn, r);
+	if (e < 0) {
+		guard_rest(r);
+		rollout_later(r, EVENT_ERROR, "no timer: %s", strerror(-e));
+	}
+}
+
+void guard_observe(Rollout *r)
+{
+	char time[32];
+	time_human(r->x->rollout.observe_us, time);
+	rollout_say(r, NULL, "looking at production as it is, for %s", time);
+	guard_rest(r);
+	r->observing = true;
+	run_timer(r, r->x->rollout.observe_us, on_observed);
+}
+
+void guard_watch(Rollout *r, int64_t for_us)
+{
+	Err err = ERR_INIT;
+	char time[32];
+	guard_rest(r);
+	if (start_judges(r, &err) < 0) {
+		rollout_later(r, EVENT_ERROR, "%s", err.msg);
+		return;
+	}
+	time_human(for_us, time);
+	rollout_say(r, NULL, "watching for %s", time);
+	r->watching = true;
+	run_timer(r, for_us, on_watched);
+}
+
+void guard_rest(Rollout *r)
+{
+	r->timer = sd_event_source_disable_unref(r->timer);
+	r->observing = r->watching = false;
+}
+
+void guard_done(Rollout *r)
+{
+	guard_rest(r);
+	stop_judges(r);
+	r->watch = watch_free(r->watch);
+	for (size_t i = 0; i < r->n_series; i++) {
+		free(r->series[i].service);
+		free(r->series[i].metric);
+		free(r->series[i].before);
+	}
+	r->n_series = 0;
+}

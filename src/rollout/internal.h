@@ -1,0 +1,199 @@
+#pragma once
+/* What the files of the engine share. A rollout is a state machine (machine.h) whose wishes are
+ * carried out here, each by a few steps that wait for the helper, a server or the clock; every step
+ * ends in one event for the machine. */
+#include "base/str.h"
+#include "eval/eval.h"
+#include "gpu/lease.h"
+#include "gpu/leasename.h"
+#include "production/generation.h"
+#include "record/decision.h"
+#include "rollout/rollout.h"
+#include "service/quiesce.h"
+#include "service/quiesce_internal.h"
+
+enum {
+	ROLLOUT_UNITS_MAX = 32,
+	SERIES_MAX = 64,
+	HELPER_TIMEOUT_US = 30000000,
+};
+
+/* A parameter that changes. */
+typedef struct RolloutParam {
+	char *name;
+	char *from, *to;	       /* as production has them: texts */
+	json_t *from_value, *to_value; /* as the space has them */
+	double gain;		       /* fitness; NAN: not measured alone */
+	uint32_t units;		       /* bit i: it reaches the i-th unit */
+} RolloutParam;
+
+/* An adopted unit. */
+typedef struct RolloutUnit {
+	char *name;
+	const ServiceSpec *service; /* NULL: the plan knows no service that runs there */
+	WatchedService watched;
+	bool touched;	       /* a parameter that changes reaches it */
+	int64_t down_us;       /* what this rollout has cost it so far */
+	int64_t last_ready_us; /* its last start; 0: not seen yet */
+	uint32_t restarts;
+} RolloutUnit;
+
+/* One figure of one service, before and now. */
+typedef struct Series {
+	char *service, *metric;
+	JudgeSample *before;
+	size_t n_before, cap;
+	Judge *judge; /* while it is watched */
+} Series;
+
+/* Units that are brought up, one after another or all at once: restarted, asked until they answer,
+ * read back. */
+typedef void BroughtUp(Rollout *r, MachineEvent e, const char *words);
+typedef struct BringUp {
+	uint32_t set; /* bit i: the i-th unit */
+	size_t at;
+	bool together;
+	int64_t began_us; /* monotonic, of the restart */
+	FirstAnswer *first;
+	char broken[240]; /* another unit broke meanwhile; "" */
+	BroughtUp *done;
+} BringUp;
+
+/* What is done when the flip is. */
+typedef struct Applying {
+	uint32_t set;
+	BroughtUp *done;
+} Applying;
+
+typedef struct AbRun AbRun;
+
+struct Rollout {
+	RolloutWorld w;
+	RolloutHandler h;
+	void *ctx;
+
+	char id[64]; /* of this rollout */
+	char promotion_id[64];
+	json_t *promotion; /* NULL: going back, or undoing what we know nothing of */
+	const Experiment *x;
+	Baseline baseline; /* what production ran when it began */
+	Baseline goal; /* going back: the version whose values are wanted; version 0: a rollout */
+	Approval approval;
+	Approver by;
+
+	MachineSpec spec;
+	Machine m;
+	RolloutParam params[ROLLOUT_PARAMS_MAX];
+	RolloutUnit units[ROLLOUT_UNITS_MAX];
+	size_t n_units;
+	Adoption *adoptions;
+	size_t n_adoptions;
+
+	char running[GENERATION_ID_SIZE]; /* what `current` says */
+	char wanted[GENERATION_ID_SIZE];  /* of the action that is going on */
+	ParamMask flipped;		  /* what the last flip was to */
+	uint32_t down;			  /* units whose bringing up did not end well */
+	bool change_open;		  /* at the helper */
+	bool committed;			  /* going back is a change of its own then */
+	bool commit_known; /* after a commit that was not answered: `committed` was looked up */
+	Applying applying;
+	BringUp up;
+	AbRun *ab; /* NULL: no A/B */
+	Watch *watch;
+	WatchedService watched[ROLLOUT_UNITS_MAX]; /* what it was given */
+	bool watching, observing; /* samples count, for the judge or for the comparison */
+	Series series[SERIES_MAX];
+	size_t n_series;
+	sd_event_source *timer, *later, *end;
+	MachineEvent pending; /* of `later` */
+	char pending_words[480];
+	int64_t broken_at_us; /* monotonic: when the event that is being undone was seen; 0 */
+	uint32_t action;      /* counts actions, so that an answer that comes too late is known */
+
+	/* A trial that is going on. */
+	Evaluator *evaluator;
+	EvalRun *run;
+	Lease *lease;
+	char *gpu;
+	json_t *trial_params;
+	ServiceSpec *trial_services;
+
+	bool over;
+	Err err; /* a fault of ours, told at the end */
+};
+
+/* --- rollout.c: the machine's turn ------------------------------------------------------------ */
+
+/* From the loop: the machine gets the event, and what it wants is begun. */
+void rollout_event(Rollout *r, MachineEvent e, const char *words);
+/* Whatever the phase: production goes back to what was committed, and that is the end. */
+void rollout_take_back(Rollout *r, const char *words);
+/* The same, when the loop turns next: for what fails where it is begun. */
+void rollout_later(Rollout *r, MachineEvent e, const char *fmt, ...) _printf_(3, 4);
+const char *rollout_mask_text(const Rollout *r, ParamMask m, Str *out); /* "a=1, b=2" */
+
+/* --- tell.c: records, people, alerts ---------------------------------------------------------- */
+
+void rollout_say(Rollout *r, const json_t *details, const char *fmt, ...) _printf_(3, 4);
+/* A record of the step that was taken. The store may be gone: that is logged, once. */
+void rollout_record(Rollout *r, MachineEvent e, MachineDo d, const char *words);
+void rollout_alert(Rollout *r, AlertKind k, const char *words);
+
+/* --- plan.c: what changes where --------------------------------------------------------------- */
+
+/* Parameters in order of benefit, units and services, from the promotion, the baseline and the
+ * adoptions. */
+int rollout_plan(Rollout *r, Err *err) _must_check_;
+int rollout_plan_units(Rollout *r, Err *err) _must_check_;
+/* {parameter: text} of production with these parameters at their new values. NULL: out of memory.
+ */
+json_t *rollout_values(const Rollout *r, ParamMask target);
+/* Units that a difference between two sets of values reaches. */
+uint32_t rollout_units_of(const Rollout *r, ParamMask difference);
+void rollout_plan_done(Rollout *r);
+
+/* --- apply.c: production is changed ----------------------------------------------------------- */
+
+void apply_begin(Rollout *r); /* DO_APPLY: m.target */
+/* One parameter at a value, the others as the baseline says. */
+void apply_value(Rollout *r, const char *parameter, const char *value, BroughtUp *done);
+void apply_cold(Rollout *r);   /* DO_COLD */
+void apply_commit(Rollout *r); /* DO_COMMIT */
+void apply_undo(Rollout *r);   /* DO_UNDO */
+void apply_back(Rollout *r);   /* going back to `goal` */
+/* The helper has committed: the new version of the baseline is written down. */
+void apply_written(Rollout *r);
+
+/* --- bringup.c -------------------------------------------------------------------------------- */
+
+void bring_up(Rollout *r, uint32_t set, bool together, BroughtUp *done);
+/* Something else broke while it goes on: it ends as soon as it can. */
+void bring_up_break(Rollout *r, const char *words);
+bool bring_up_goes_on(const Rollout *r);
+void bring_up_stop(Rollout *r);
+
+/* --- guard.c: production is looked at --------------------------------------------------------- */
+
+int guard_start(Rollout *r, Err *err) _must_check_;
+void guard_observe(Rollout *r);		      /* DO_OBSERVE */
+void guard_watch(Rollout *r, int64_t for_us); /* DO_WATCH, DO_PROBATION */
+void guard_rest(Rollout *r);		      /* no samples count, no timer runs */
+void guard_done(Rollout *r);
+
+/* --- stage.c: trials before production -------------------------------------------------------- */
+
+void stage_trial(Rollout *r, bool all_services); /* DO_ISOLATED, DO_COLOCATED: m.target */
+void stage_stop(Rollout *r);
+
+/* --- ab.c ------------------------------------------------------------------------------------- */
+
+typedef struct AbSpec AbSpec;
+int ab_new(const AbSpec *spec, AbRun **ret, Err *err) _must_check_;
+/* Would the memory model let it start? -EPERM with its sentence. */
+int ab_fits(const Rollout *r, const char *parameter, const char *value, Err *err) _must_check_;
+void ab_start(Rollout *r);
+bool ab_goes_on(const Rollout *r); /* a block runs */
+int ab_sample(Rollout *r, const WatchSample *s) _must_check_;
+void ab_break(Rollout *r, const char *words);
+AbRun *ab_free(AbRun *a); /* accepts NULL, returns NULL */
+DEFINE_CLEANUP(AbRun *, ab_free)

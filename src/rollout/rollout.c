@@ -1,0 +1,183 @@
+/* The orchestrator: what happens goes to the state machine, what it wants is begun, every step is
+ * written down and told. */
+#include "rollout/internal.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/json.h"
+
+/* --- The machine's turn ---------------------------------------------------------------------- */
+
+static int on_end(sd_event_source *source, void *ctx)
+{
+	Rollout *r = ctx;
+	(void)source;
+	r->end = sd_event_source_unref(r->end);
+	r->h.done(r->ctx, &r->m, r->err.code ? &r->err : NULL);
+	return 0;
+}
+
+static AlertKind alert_of(MachineResult result)
+{
+	switch (result) {
+	case RESULT_COMMITTED:
+	case RESULT_PARTIALLY_COMMITTED:
+		return ALERT_COMMITTED;
+	case RESULT_REFUSED:
+		return ALERT_REFUSED;
+	case RESULT_STUCK:
+		return ALERT_STUCK;
+	case RESULT_NONE:
+	case RESULT_ROLLED_BACK:
+		break;
+	}
+	return ALERT_ROLLED_BACK;
+}
+
+/* Last of all, and from the loop: whoever is told may free the rollout. */
+static void end(Rollout *r, const char *words)
+{
+	_cleanup_(str_done) Str text = STR_INIT;
+	if (r->over)
+		return;
+	r->over = true;
+	guard_done(r);
+	str_addf(&text, "%s", machine_result_name(r->m.result));
+	if (r->m.kept) {
+		str_add(&text, ": ");
+		rollout_mask_text(r, r->m.kept, &text);
+	}
+	if (r->m.dropped) {
+		str_add(&text, "; dropped: ");
+		rollout_mask_text(r, r->m.dropped, &text);
+	}
+	if (words && *words)
+		str_addf(&text, " (%s)", words);
+	const char *said = text.s && !text.failed ? text.s : "out of memory";
+	rollout_say(r, NULL, "%s", said);
+	rollout_alert(r, alert_of(r->m.result), said);
+	if (sd_event_add_defer(r->w.loop, &r->end, on_end, r) < 0)
+		r->h.done(r->ctx, &r->m, &r->err);
+}
+
+static void watch_for(Rollout *r, bool probation)
+{
+	guard_watch(r, probation ? r->x->rollout.probation_us : r->x->rollout.watch_us);
+}
+
+static void rest(Rollout *r, const char *words)
+{
+	guard_rest(r);
+	rollout_say(r, NULL,
+		    "a person decides: `dream rollout --continue` watches again, `dream rollout "
+		    "--abort` takes it back (%s)",
+		    words);
+	rollout_alert(r, ALERT_ASKED, words);
+}
+
+static void stuck(Rollout *r, const char *words)
+{
+	guard_rest(r);
+	rollout_say(r, NULL, "going back failed, and nothing more is touched: %s", words);
+	rollout_alert(r, ALERT_STUCK, words);
+	end(r, words);
+}
+
+static void carry_out(Rollout *r, MachineDo d, const char *words)
+{
+	r->action++;
+	switch (d) {
+	case DO_NOTHING:
+		break;
+	case DO_ISOLATED:
+		stage_trial(r, false);
+		break;
+	case DO_COLOCATED:
+		stage_trial(r, true);
+		break;
+	case DO_OBSERVE:
+		guard_observe(r);
+		break;
+	case DO_APPLY:
+		guard_rest(r);
+		apply_begin(r);
+		break;
+	case DO_WATCH:
+		watch_for(r, false);
+		break;
+	case DO_PROBATION:
+		watch_for(r, true);
+		break;
+	case DO_COLD:
+		guard_rest(r);
+		apply_cold(r);
+		break;
+	case DO_COMMIT:
+		apply_commit(r);
+		break;
+	case DO_UNDO:
+		guard_rest(r);
+		apply_undo(r);
+		break;
+	case DO_ASK:
+		rest(r, words);
+		break;
+	case DO_ALERT:
+		stuck(r, words);
+		break;
+	case DO_END:
+		end(r, words);
+		break;
+	}
+}
+
+void rollout_event(Rollout *r, MachineEvent e, const char *words)
+{
+	if (r->over)
+		return;
+	if (words && *words)
+		rollout_say(r, NULL, "%s: %s", machine_event_name(e), words);
+	MachineDo d = machine_step(&r->spec, &r->m, e);
+	if (d != DO_NOTHING)
+		rollout_record(r, e, d, words);
+	carry_out(r, d, words ? words : "");
+}
+
+static int on_later(sd_event_source *source, void *ctx)
+{
+	Rollout *r = ctx;
+	(void)source;
+	r->later = sd_event_source_unref(r->later);
+	_cleanup_free_ char *words = str_fmt("%s", r->pending_words);
+	rollout_event(r, r->pending, words);
+	return 0;
+}
+
+/* Of several in one turn the first counts: what came later was seen under the same step. */
+void rollout_later(Rollout *r, MachineEvent e, const char *fmt, ...)
+{
+	va_list ap;
+	if (r->later || r->over)
+		return;
+	va_start(ap, fmt);
+	vsnprintf(r->pending_words, sizeof(r->pending_words), fmt, ap);
+	va_end(ap);
+	r->pending = e;
+	if (sd_event_add_defer(r->w.loop, &r->later, on_later, r) < 0)
+		r->err = (Err){.code = -ENOMEM};
+}
+
+/* A person who is asked may say so at any time; an end in the middle of it is the same decision. */
+void rollout_take_back(Rollout *r, const char *words)
+{
+	guard_rest(r);
+	bring_up_stop(r);
+	machine_init(&r->m);
+	r->m.phase = PHASE_ASKED;
+	r->m.touched = true;
+	r->m.running_known = false;
+	rollout_later(r, EVENT_ABORT, "%s", words);
+}

@@ -1,0 +1,151 @@
+/* Trials before production is touched: the candidate really started and measured, first one
+ * parameter with its own service, then all that is left with every service. Whether production must
+ * make room for that, and when it may, is the evaluator's business (`quiesce:`). */
+#include "rollout/internal.h"
+
+#include <string.h>
+
+#include "base/json.h"
+#include "gpu/leasename.h"
+
+/* What the machine had in production's place: the baseline's values and the target's. */
+static json_t *trial_params(const Rollout *r, ParamMask target)
+{
+	bool failed = false;
+	const json_t *of_promotion =
+	    json_object_get(json_object_get(r->promotion, "baseline"), "params");
+	json_t *o = js_deep_copy(r->x->baseline ? r->x->baseline : of_promotion);
+	for (uint32_t i = 0; i < r->spec.n; i++)
+		js_set(o, r->params[i].name,
+		       json_incref(target & (1U << i) ? r->params[i].to_value
+						      : r->params[i].from_value),
+		       &failed);
+	if (failed) {
+		json_decref(o);
+		return NULL;
+	}
+	return o;
+}
+
+static bool takes_any(const Rollout *r, const ServiceSpec *s, ParamMask target)
+{
+	for (uint32_t i = 0; i < r->spec.n; i++)
+		if (target & (1U << i) && s->params &&
+		    json_object_get(s->params, r->params[i].name))
+			return true;
+	return false;
+}
+
+/* The services of the trial: those that the parameters reach, or all. */
+static size_t pick_services(Rollout *r, bool all)
+{
+	const ServiceSpec *from = r->x->services.items;
+	size_t n = 0;
+	for (size_t i = 0; i < r->x->services.n; i++)
+		if (all || takes_any(r, &from[i], r->m.target))
+			r->trial_services[n++] = from[i];
+	return n;
+}
+
+static int take_lease(Rollout *r, Err *err)
+{
+	_cleanup_free_ char *dir = NULL, *holder = NULL;
+	if (!r->x->budget.allow_gpu)
+		return 0;
+	if (!r->gpu) {
+		int e = gpu_lease_name(NULL, r->x->gpu, &r->gpu, err);
+		if (e < 0)
+			return e;
+	}
+	int e = lease_default_dir(&dir, err);
+	if (e >= 0)
+		e = lease_take(dir, r->gpu, "a stage of a rollout", &r->lease, &holder, err);
+	if (e == 0)
+		return err_set(err, -EBUSY, "GPU %s is in use by %s", r->gpu,
+			       holder ? holder : "another process");
+	return e;
+}
+
+void stage_stop(Rollout *r)
+{
+	r->run = eval_stop(r->run);
+	r->evaluator = evaluator_free(r->evaluator);
+	r->lease = lease_release(r->lease);
+	json_decref(r->trial_params);
+	r->trial_params = NULL;
+	free(r->trial_services);
+	r->trial_services = NULL;
+}
+
+/* A trial that says nothing about the candidate is our fault, not its. */
+static MachineEvent judge_trial(const Rollout *r, const Measurement *m, Str *words)
+{
+	Fitness f = fitness_of(&r->x->goals, m);
+	str_add(words, m->reason ? m->reason : outcome_name(m->outcome));
+	if (outcome_is_void(m->outcome) || m->outcome == OUTCOME_MEASURE_FAILED)
+		return EVENT_ERROR;
+	if (m->outcome != OUTCOME_OK)
+		return EVENT_BROKEN;
+	if (f.violated[0])
+		str_addf(words, "; the constraint on %s is broken", f.violated);
+	return f.violated[0] ? EVENT_BROKEN : EVENT_OK;
+}
+
+static void on_trial(void *userdata, Measurement *m, const Err *err)
+{
+	Rollout *r = userdata;
+	_cleanup_(str_done) Str words = STR_INIT;
+	MachineEvent e = EVENT_ERROR;
+	r->run = NULL;
+	if (err)
+		str_add(&words, err->msg);
+	else
+		e = judge_trial(r, m, &words);
+	if (!err) {
+		json_auto_t *details = measurement_json(m);
+		rollout_say(r, details, "the trial: %s%s%s", outcome_name(m->outcome),
+			    m->reason ? ", " : "", m->reason ? m->reason : "");
+	}
+	stage_stop(r);
+	rollout_event(r, e, words.s && !words.failed ? words.s : "out of memory");
+}
+
+static int begin(Rollout *r, bool all, Err *err)
+{
+	_cleanup_(diags_done) Diags d = DIAGS_INIT;
+	int e = evaluator_new(&r->x->evaluator, r->w.plan->dir, r->x->evaluator_at, DIAG_ERROR,
+			      &r->evaluator, &d, err);
+	if (e < 0)
+		return err_wrap(err, e, "no trial can be made");
+	e = take_lease(r, err);
+	if (e < 0)
+		return e;
+	r->trial_params = trial_params(r, r->m.target);
+	r->trial_services = calloc(r->x->services.n + 1, sizeof(*r->trial_services));
+	if (!r->trial_params || !r->trial_services)
+		return err_oom(err);
+	EvalRequest rq = {.experiment = r->x->name,
+			  .spica_id = r->promotion_id,
+			  .params = r->trial_params,
+			  .services = r->trial_services,
+			  .n_services = pick_services(r, all),
+			  .workload = r->x->workloads.items,
+			  .all_services = all,
+			  .seed = r->w.plan->run.seed,
+			  .timeout_us = r->x->budget.trial_timeout_us,
+			  .lease = r->lease,
+			  .gpu_uuid = r->gpu};
+	return eval_start(r->evaluator, &rq, r->w.loop, on_trial, NULL, r, &r->run, err);
+}
+
+void stage_trial(Rollout *r, bool all_services)
+{
+	_cleanup_(str_done) Str text = STR_INIT;
+	Err err = ERR_INIT;
+	rollout_say(r, NULL, "%s trial: %s", all_services ? "colocated" : "isolated",
+		    rollout_mask_text(r, r->m.target, &text));
+	if (begin(r, all_services, &err) >= 0)
+		return;
+	stage_stop(r);
+	rollout_later(r, EVENT_ERROR, "%s", err.msg);
+}
