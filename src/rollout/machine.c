@@ -42,6 +42,9 @@ static void enter(Machine *m, MachinePhase phase, ParamMask target)
 	m->phase = phase;
 	m->target = target;
 	m->waits = 0;
+	m->undo_tries = 0;
+	m->resume = false;
+	m->asked_from = PHASE_READY;
 	m->confirmed_any = false;
 	m->cold_ok = false;
 	m->confirmed = 0;
@@ -87,7 +90,6 @@ static MachineDo undo(Machine *m, bool resume)
 {
 	enter(m, PHASE_UNDO, 0);
 	m->result = RESULT_NONE;
-	m->undo_tries = 0;
 	m->resume = resume;
 	m->running_known = false;
 	m->cold = false;
@@ -96,9 +98,10 @@ static MachineDo undo(Machine *m, bool resume)
 
 static MachineDo ask(Machine *m, MachineEvent e)
 {
-	m->asked_from = m->phase;
-	m->cause = e;
+	MachinePhase from = m->phase;
 	enter(m, PHASE_ASKED, m->target);
+	m->asked_from = from;
+	m->cause = e;
 	return DO_ASK;
 }
 
@@ -313,6 +316,9 @@ static MachineDo good_verdict(const MachineSpec *spec, Machine *m)
 	m->kept = m->running;
 	m->untried &= ~m->kept;
 	m->dropped &= ~m->kept;
+	for (uint32_t i = 0; i < spec->n; i++)
+		if (m->kept & bit(i))
+			m->bad[i] = 0; /* it has been disproved */
 	return go_on(spec, m, false);
 }
 
@@ -522,10 +528,8 @@ static MachineDo undone(const MachineSpec *spec, Machine *m)
 {
 	m->running = 0;
 	m->running_known = true;
-	if (m->resume) {
-		m->resume = false;
+	if (m->resume)
 		return go_on(spec, m, false);
-	}
 	m->kept = 0;
 	return end(m, RESULT_ROLLED_BACK);
 }
