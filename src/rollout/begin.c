@@ -424,7 +424,9 @@ static int only_undo(Rollout *r, const char *rollout, Err *err)
 static MachineEvent event_of_restart(const Rollout *r)
 {
 	bool there = strcmp(r->running, r->wanted) == 0;
-	if (r->m.phase == PHASE_PROBATION)
+	/* An undo is begun again, however far it came: that a change of ours is closed says nothing of
+	 * what the units run, nor that the commit which it takes back is not there. */
+	if (r->m.phase == PHASE_PROBATION || r->m.phase == PHASE_UNDO)
 		return EVENT_RESTARTED;
 	if (r->m.commit_asked && !r->change_open)
 		return there ? EVENT_OK : EVENT_MOVED;
