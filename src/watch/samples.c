@@ -67,9 +67,13 @@ void samples_begin(Watched *d, int64_t after_us)
 
 static void unhealthy(Watched *d, const char *why)
 {
-	char words[320];
-	(void)snprintf(words, sizeof(words), "%s gave no answer %lld times in a row: %s",
-		       d->spec->service->name, (long long)d->missed, why);
+	char words[400];
+	int n = snprintf(words, sizeof(words), "%s gave no answer %lld times in a row: %s",
+			 d->spec->service->name, (long long)d->missed, why);
+	if (d->preemptions > 0 && n > 0 && (size_t)n < sizeof(words))
+		(void)snprintf(words + n, sizeof(words) - (size_t)n,
+			       " (its cache was full: %.0f requests were put back)",
+			       d->preemptions);
 	watched_tell(d, HARD_UNHEALTHY, words);
 }
 
@@ -165,9 +169,8 @@ static void on_page(void *ctx, const HttpEnd *end, const char *body, size_t len)
 		use_page(d, &page);
 	else if (end->fault == HTTP_FINE && end->status < 500)
 		d->no_page = true; /* this server was not told to have one */
-	else
-		d->load = (double)NAN;
-	/* llama.cpp answers 501 where it was not told to have one. */
+	/* llama.cpp answers 501 where it was not told to have one. A page that does not come is no
+	 * change of the load: what was known last is said of a probe that fails with it. */
 	d->no_page |= end->status == 501;
 	send_probe(d);
 }

@@ -66,6 +66,13 @@ static bool was_killed_for_memory(const UnitSeen *s, const UnitState *now, int64
 	return oom_kills > 0 && before >= 0 && oom_kills > before;
 }
 
+/* Where the result is no more than how the process ended, that is said instead. */
+static bool says_the_exit(const UnitState *u)
+{
+	return strcmp(u->result, "exit-code") == 0 || strcmp(u->result, "signal") == 0 ||
+	       strcmp(u->result, "core-dump") == 0;
+}
+
 static HardEvent ended(UnitSeen *s, const char *unit, const UnitState *now, bool oom, char *words,
 		       size_t size)
 {
@@ -77,10 +84,10 @@ static HardEvent ended(UnitSeen *s, const char *unit, const UnitState *now, bool
 	if (was == s->phase && !is_other(s, now))
 		return HARD_NONE;
 	unit_exit_words(now, how);
-	(void)snprintf(words, size, "%s %s (%s%s%s)%s", unit,
+	(void)snprintf(words, size, "%s %s: %s%s", unit,
 		       strcmp(now->active, "failed") == 0 ? "failed" : "has ended",
-		       unit_result_words(now->result), *how ? ": " : "", how,
-		       again ? ", and systemd starts it again" : "");
+		       says_the_exit(now) && *how ? how : unit_result_words(now->result),
+		       again ? "; systemd starts it again" : "");
 	if (oom || strcmp(now->result, "oom-kill") == 0)
 		return HARD_OOM;
 	if (was == UNIT_STARTING)
