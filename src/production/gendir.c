@@ -78,6 +78,8 @@ static int make_folder(const Disk *d, const char *path, Err *err)
 	return r == 0;
 }
 
+/* Where one was there already its parent is synced too, for whoever made it may have been killed
+ * before that; but it may as well be a folder that we have no business in. */
 static int make_above(const Disk *d, const char *path, Err *err)
 {
 	_cleanup_free_ char *part = strdup(path);
@@ -87,17 +89,15 @@ static int make_above(const Disk *d, const char *path, Err *err)
 		if (*p != '/' || p[-1] == '/')
 			continue;
 		*p = '\0';
-		int r = make_folder(d, part, err);
-		if (r > 0)
-			r = sync_parent(d, part, err);
-		if (r < 0)
+		int made = make_folder(d, part, err);
+		int r = made < 0 ? made : sync_parent(d, part, made ? err : NULL);
+		if (r < 0 && made)
 			return r;
 		*p = '/';
 	}
 	return 0;
 }
 
-/* Synced also where it was there: whoever made it may have been killed before that. */
 static int make_one(const Disk *d, const char *path, Err *err)
 {
 	int r = make_folder(d, path, err);
@@ -182,8 +182,11 @@ int gendir_sweep(const Disk *d, const char *state_dir, bool (*keep)(void *ctx, c
 	_cleanup_free_ char *gen = path_join(state_dir, "gen");
 	if (!gen)
 		return err_oom(err);
-	/* Leftovers first: what a rename below needs as a name may be one. */
-	int r = list_names(d, gen, FOLDERS_MAX, &names, err);
+	/* Leftovers first: what a rename below needs as a name may be one. And what is called one
+	 * now may have its id again after a power cut, until the folder is synced. */
+	int r = disk_sync_dir(d, gen, err);
+	if (r >= 0)
+		r = list_names(d, gen, FOLDERS_MAX, &names, err);
 	for (size_t i = 0; r >= 0 && i < names.n; i++)
 		if (is_leftover(names.v[i]))
 			r = sweep_one(d, gen, names.v[i], keep, ctx, err);

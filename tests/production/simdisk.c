@@ -99,6 +99,16 @@ void sim_fault(SimDisk *s, SimFault f, uint64_t seed)
 	s->fault_rng = rng_derive(seed, "fault", f.at);
 }
 
+void sim_set_user(SimDisk *s, void *user)
+{
+	s->user = user;
+}
+
+void *sim_user(const SimDisk *s)
+{
+	return s->user;
+}
+
 uint64_t sim_calls(const SimDisk *s)
 {
 	return s->calls;
@@ -397,7 +407,8 @@ static int sim_symlink(void *ctx, const char *target, const char *path)
 		return r < 0 ? r : found;
 	if (p.node >= 0)
 		return -EEXIST;
-	s->nodes[make(s, &p, NODE_LINK)].cache = bytes_new(target, strlen(target));
+	uint32_t node = make(s, &p, NODE_LINK);
+	s->nodes[node].cache = bytes_new(target, strlen(target));
 	return 0;
 }
 

@@ -60,3 +60,6 @@ size_t sim_open_files(const SimDisk *s);
 bool sim_unsynced(const SimDisk *s, int fd);
 /* The last part of the path under which it was opened. */
 const char *sim_name(const SimDisk *s, int fd);
+/* For whoever puts a table of his own in front of sim_disk(). */
+void sim_set_user(SimDisk *s, void *user);
+void *sim_user(const SimDisk *s);

@@ -75,6 +75,7 @@ struct SimDisk {
 	bool failed;
 	int next_write; /* a short write was given; the next one fails with this */
 	Rng fault_rng;
+	void *user;
 };
 
 void *sim_memory(void *p); /* p, or the end of the test */
