@@ -108,7 +108,7 @@ static int insert_container_env(Draft *d, const char *name, const char *variable
 {
 	_cleanup_free_ char *text = str_fmt("%s=${%s}", name, variable);
 	int r = text ? target_insert_word(d, d->insert_at, text) : err_oom(d->err);
-	return r < 0 ? r : target_insert_word(d, d->insert_at - 1, "-e");
+	return r < 0 ? r : target_insert_word(d, d->insert_at, "-e");
 }
 
 static int replace_container_env(Draft *d, const ContainerOption *o, size_t at, const char *name,
