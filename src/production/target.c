@@ -86,13 +86,11 @@ static bool same_text(const char *a, const char *b)
 	return a == b || (a && b && strcmp(a, b) == 0);
 }
 
+/* Of two parameters each has a variable of its own. */
 int target_check_new(const Draft *d, const AdoptWish *w, const Found *f)
 {
 	for (size_t i = 0; i < d->a.n; i++) {
 		const AdoptedTarget *t = &d->a.targets[i];
-		if (t->kind == f->kind && same_text(t->name, f->name) &&
-		    same_text(t->path, f->path))
-			return err_set(d->err, -EINVAL, "%s is named twice", w->target);
 		if (f->variable && same_text(t->variable, f->variable) &&
 		    strcmp(t->parameter, w->parameter) != 0)
 			return err_set(d->err, -EINVAL,
@@ -141,6 +139,9 @@ int target_put(Draft *d, const AdoptWish *w, const Found *f)
 
 int target_add(Draft *d, const AdoptWish *w)
 {
+	for (const AdoptWish *before = d->in->wishes; before < w; before++)
+		if (strcmp(before->target, w->target) == 0)
+			return err_set(d->err, -EINVAL, "%s is named twice", w->target);
 	if (strncmp(w->target, "--config:", 9) == 0)
 		return target_add_config(d, w);
 	if (w->target[0] == '-')
