@@ -4,6 +4,7 @@
 #include <ctype.h>
 #include <limits.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/uio.h>
 #include <syslog.h>
 #include <systemd/sd-journal.h>
@@ -114,12 +115,18 @@ static char *message(const char *words)
 	return str_take(&s, &text) < 0 ? NULL : text;
 }
 
-/* "unit" is DREAM_UNIT: never one of the names that mean something to others. */
+/* A field is called by what it is ("unit"), or as it stands in the journal ("DREAM_UNIT"). */
+static const char *plain_name(const char *key)
+{
+	return strncasecmp(key, "dream_", 6) == 0 ? key + 6 : key;
+}
+
+/* Never one of the journal's names that mean something to others. */
 static void add_name(Str *s, const char *key)
 {
 	str_add(s, "DREAM_");
-	for (size_t i = 0; key[i] && s->len < FIELD_NAME_MAX; i++) {
-		unsigned char c = (unsigned char)key[i];
+	for (key = plain_name(key); *key && s->len < FIELD_NAME_MAX; key++) {
+		unsigned char c = (unsigned char)*key;
 		str_addc(s, c < 128 && isalnum(c) ? (char)toupper(c) : '_');
 	}
 	str_addc(s, '=');
@@ -186,6 +193,26 @@ void alert_hook_failed(AlertKind k, const char *words)
 
 /* --- The hook's input ------------------------------------------------------------------------- */
 
+/* {"DREAM_UNIT": ...} and {"unit": ...} are the same to a hook: the latter. */
+static json_t *hook_fields(const json_t *fields)
+{
+	bool failed = false;
+	json_t *o = json_object();
+	const char *key;
+	json_t *v;
+	json_object_foreach ((json_t *)(uintptr_t)fields, key, v) {
+		_cleanup_free_ char *name = strdup(plain_name(key));
+		for (char *c = name; c && *c; c++)
+			*c = (char)tolower((unsigned char)*c);
+		js_set(o, name ? name : "", js_deep_copy(v), &failed);
+		failed |= !name;
+	}
+	if (!failed)
+		return o;
+	json_decref(o);
+	return NULL;
+}
+
 /* A line of JSON; NULL: out of memory. */
 static char *hook_text(const Alerts *a, AlertKind k, const char *words, const json_t *fields)
 {
@@ -202,7 +229,7 @@ static char *hook_text(const Alerts *a, AlertKind k, const char *words, const js
 	js_set(o, "at", json_string(at), &failed);
 	js_set(o, "host", js_text(host), &failed);
 	js_set(o, "message", js_text(words), &failed);
-	js_set(o, "fields", fields ? js_deep_copy(fields) : json_object(), &failed);
+	js_set(o, "fields", hook_fields(fields), &failed);
 	_cleanup_(str_done) Str s = STR_INIT;
 	js_canonical(failed ? NULL : o, &s);
 	str_addc(&s, '\n');

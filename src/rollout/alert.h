@@ -55,6 +55,7 @@ Alerts *alerts_free(Alerts *a);
 DEFINE_CLEANUP(Alerts *, alerts_free)
 /* Another limit for each hook. */
 void alerts_hook_limit(Alerts *a, int64_t limit_us);
-/* `fields` is borrowed and may be NULL: texts, numbers and flags. {"unit": ...} is DREAM_UNIT in
- * the journal. `a` may be NULL: then nobody is told. */
+/* `fields` is borrowed and may be NULL: texts, numbers and flags. {"unit": ...}, or {"DREAM_UNIT":
+ * ...}, is DREAM_UNIT in the journal and "unit" for the hook. `a` may be NULL: then nobody is told.
+ */
 void alert(Alerts *a, AlertKind k, const char *words, const json_t *fields);

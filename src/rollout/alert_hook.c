@@ -121,6 +121,8 @@ static void conclude(Hook *k, const siginfo_t *si)
 	char how[48];
 	proc_describe(si, how);
 	_cleanup_(str_done) Str said = STR_INIT;
+	while (k->n_said > 0 && k->said[k->n_said - 1] == '\n')
+		k->n_said--;
 	str_add_safe(&said, k->said, k->n_said, SAID_MAX);
 	const char *program = k->hooks->argv[0];
 	if (k->late)
