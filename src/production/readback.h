@@ -12,22 +12,25 @@
 
 enum {
 	READBACK_BYTES_MAX = 4 << 20, /* of a command line or an environment */
+	READBACK_DRIFT_SIZE = 240,
 };
 
 /* The value of one target in a process; NULL: it is not set there. */
 typedef struct ReadValue {
 	const AdoptedTarget *target; /* borrowed */
 	char *expected, *found;
-	bool same; /* numbers by value: 0.5 is 0.50 */
+	bool same;	   /* numbers by value: 0.5 is 0.50 */
+	bool twice;	   /* it is said more than once, and not always the same; `found` counts */
+	const char *where; /* static: "command line", "environment", "file" */
 } ReadValue;
 
 typedef struct Readback {
-	pid_t pid;	       /* 0: the unit has no process */
+	pid_t pid;	       /* that was looked at; 0: the unit has no process */
 	int64_t started_at_us; /* of the process, realtime; 0: unknown */
 	int64_t flipped_at_us; /* of the link `current` */
 	bool fresh;	       /* the process is newer than the flip */
 	bool drifted;	       /* the unit was edited since it was adopted */
-	char drift[240];
+	char drift[READBACK_DRIFT_SIZE];
 	ReadValue *values;
 	size_t n;
 	bool same;	 /* every value is, and the process is fresh, and nothing drifted */
@@ -49,8 +52,15 @@ typedef struct ProcessSight {
 
 int readback_judge(const Adoption *a, const Generation *g, const ProcessSight *sight,
 		   int64_t flipped_at_us, Readback *ret, Err *err) _must_check_;
-/* The real thing. `files` are the unit's now, for drift. -EACCES: not our process to look at. */
+/* Was the unit edited since it was adopted, or is our drop-in not among its files any more? A
+ * sentence in `ret`; "" when neither. Pure. */
+void readback_drift(const Adoption *a, const UnitFile *files, size_t n, char *ret, size_t size);
+/* The real thing: `pid` is the unit's main process (0: it has none); where that is a shell or the
+ * like, the program that it started is looked at. `files` are the unit's now, for drift. -EACCES:
+ * not our process to look at. */
 int readback_process(const Adoption *a, const Generation *g, pid_t pid, const UnitFile *files,
 		     size_t n_files, int64_t flipped_at_us, Readback *ret, Err *err) _must_check_;
-/* As an object without the environment: parameter, target, expected, found. NULL: out of memory. */
+/* {"pid", "started_at_us", "flipped_at_us", "fresh", "drift", "same", "words", "values":
+ * [{"parameter", "target", "expected", "found" (null: not set), "where", "same"}]}. NULL: out of
+ * memory. */
 json_t *readback_json(const Readback *r);

@@ -56,6 +56,15 @@ typedef struct UnitExec {
 int unit_exec(Systemd *s, const char *unit, UnitExec *ret, Err *err) _must_check_;
 void unit_exec_done(UnitExec *u);
 
+/* Where a unit comes from, and what it is ordered after. Both end with NULL. */
+typedef struct UnitOrigin {
+	char **paths; /* its own file, then its drop-ins as the manager reads them */
+	char **after; /* After=, of all files and what is implied */
+} UnitOrigin;
+
+int unit_origin(Systemd *s, const char *unit, UnitOrigin *ret, Err *err) _must_check_;
+void unit_origin_done(UnitOrigin *u);
+
 /* Jobs. done() gets systemd's result word ("done", "failed", "timeout", "dependency", ...) or an
  * error (then `result` is NULL): -ENOENT no such unit, -EACCES not allowed (the message says which
  * right is missing), -ENOTCONN the manager is gone. Called once, from the loop, never from inside
@@ -66,6 +75,9 @@ int unit_start(Systemd *s, const char *unit, JobDone *done, void *ctx, UnitJob *
 	       Err *err) _must_check_;
 int unit_stop(Systemd *s, const char *unit, JobDone *done, void *ctx, UnitJob **ret,
 	      Err *err) _must_check_;
+/* Stops and starts it; starts it when it did not run. */
+int unit_restart(Systemd *s, const char *unit, JobDone *done, void *ctx, UnitJob **ret,
+		 Err *err) _must_check_;
 /* done() is not called any more; the job goes on. Accepts NULL, returns NULL; not after done(). */
 UnitJob *unitjob_forget(UnitJob *j);
 /* What a job's or a unit's result word means and what to do about it; a clause for a message. */

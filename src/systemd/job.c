@@ -159,9 +159,11 @@ int job_send(Systemd *s, sd_bus_message *m, const char *what, const char *unit, 
 	return 0;
 }
 
-static int unit_verb(Systemd *s, const char *method, const char *what, const char *unit,
-		     JobDone *done, void *ctx, UnitJob **ret, Err *err)
+static int unit_verb(Systemd *s, const char *method, const char *unit, JobDone *done, void *ctx,
+		     UnitJob **ret, Err *err)
 {
+	bool starts = strcmp(method, "StopUnit") != 0;
+	const char *what = starts ? "start" : "stop";
 	_cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
 	int r = unit_name_check(unit, err);
 	if (r < 0)
@@ -172,17 +174,22 @@ static int unit_verb(Systemd *s, const char *method, const char *what, const cha
 		r = sd_bus_message_append(m, "ss", unit, "replace");
 	if (r < 0)
 		return bus_error(s, r, NULL, what, unit, err);
-	return job_send(s, m, what, unit, method[2] == 'a', done, ctx, ret, err);
+	return job_send(s, m, what, unit, starts, done, ctx, ret, err);
 }
 
 int unit_start(Systemd *s, const char *unit, JobDone *done, void *ctx, UnitJob **ret, Err *err)
 {
-	return unit_verb(s, "StartUnit", "start", unit, done, ctx, ret, err);
+	return unit_verb(s, "StartUnit", unit, done, ctx, ret, err);
 }
 
 int unit_stop(Systemd *s, const char *unit, JobDone *done, void *ctx, UnitJob **ret, Err *err)
 {
-	return unit_verb(s, "StopUnit", "stop", unit, done, ctx, ret, err);
+	return unit_verb(s, "StopUnit", unit, done, ctx, ret, err);
+}
+
+int unit_restart(Systemd *s, const char *unit, JobDone *done, void *ctx, UnitJob **ret, Err *err)
+{
+	return unit_verb(s, "RestartUnit", unit, done, ctx, ret, err);
 }
 
 int unit_reset_failed(Systemd *s, const char *unit, Err *err)

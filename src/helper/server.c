@@ -1,0 +1,572 @@
+/* The loop of the privileged side: who may speak, packets in and out, one request of a client at a
+ * time, one restart on the machine at a time. */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/str.h"
+#include "helper/server.h"
+#include "helper/wire.h"
+
+enum {
+	CLIENTS_OF_ONE_MAX = 8, /* connections of one user; so one cannot lock the others out */
+	LOCK_WAIT_US = 5000000,
+};
+
+typedef struct Client Client;
+struct Client {
+	Server *s;
+	Client *next;
+	int fd;
+	uid_t uid;
+	sd_event_source *io;
+	Call *call;  /* what it waits for */
+	char *reply; /* not taken by the socket yet; NULL */
+	bool gone;
+};
+
+struct Call {
+	Server *s;
+	Client *client; /* NULL: it left */
+	const Verb *verb;
+	json_t *request;
+	uid_t uid;
+	bool running;
+	void *data; /* the verb's, while it runs */
+	Call *next; /* in s->waiting */
+};
+
+struct Server {
+	sd_event *loop;
+	ServerSpec spec;
+	const ProductionPlaces *places;
+	sd_event_source *listening, *idle;
+	Systemd *systemd;
+	Client *clients;
+	Call *alone;	 /* the one that restarts units */
+	Call *waiting;	 /* those that want to, in order */
+	bool ending;	 /* SIGTERM */
+	bool lost_bus;	 /* the manager's connection is to be made anew */
+	int64_t flip_us; /* CLOCK_BOOTTIME of the last move of the link by us; 0: none */
+};
+
+static const Verb *const verbs[] = {&verb_status,   &verb_prepare, &verb_begin,
+				    &verb_flip,	    &verb_restart, &verb_cold,
+				    &verb_readback, &verb_commit,  &verb_undo};
+
+enum {
+	VERBS = sizeof(verbs) / sizeof(verbs[0])
+};
+
+static void settle(Server *s);
+static int on_client(sd_event_source *src, int fd, uint32_t events, void *ctx);
+
+/* --- What verbs ask --------------------------------------------------------------------------- */
+
+Server *call_server(const Call *c)
+{
+	return c->s;
+}
+
+const json_t *call_request(const Call *c)
+{
+	return c->request;
+}
+
+const char *call_text(const Call *c, const char *member)
+{
+	return js_str(c->request, member, "");
+}
+
+void *call_data(const Call *c)
+{
+	return c->data;
+}
+
+void call_set_data(Call *c, void *data)
+{
+	c->data = data;
+}
+
+sd_event *server_loop(const Server *s)
+{
+	return s->loop;
+}
+
+const ProductionPlaces *server_places(const Server *s)
+{
+	return s->places;
+}
+
+int server_systemd(Server *s, Systemd **ret, Err *err)
+{
+	if (s->lost_bus && !s->alone) {
+		s->systemd = systemd_close(s->systemd);
+		s->lost_bus = false;
+	}
+	if (!s->systemd) {
+		int r = systemd_open(s->loop, s->places->user, &s->systemd, err);
+		if (r < 0)
+			return r;
+	}
+	*ret = s->systemd;
+	return 0;
+}
+
+int held_open(const ProductionPlaces *places, Held *ret, Err *err)
+{
+	int r = production_lock(places->state_dir, LOCK_WAIT_US, &ret->lock, err);
+	if (r == -ENOENT)
+		return err_set(err, r, "nothing is adopted here: there is no %s",
+			       places->state_dir);
+	if (r < 0)
+		return r;
+	return production_open(&disk_system, places->state_dir, &ret->p, err);
+}
+
+void held_close(Held *h)
+{
+	h->p = production_close(h->p);
+	production_unlock(&h->lock);
+}
+
+static int64_t now_us(clockid_t clock)
+{
+	struct timespec t;
+	clock_gettime(clock, &t);
+	return t.tv_sec * INT64_C(1000000) + t.tv_nsec / 1000;
+}
+
+void server_flipped(Server *s)
+{
+	s->flip_us = now_us(CLOCK_BOOTTIME);
+}
+
+int64_t server_flipped_at_us(const Server *s)
+{
+	struct stat st;
+	if (s->flip_us)
+		return s->flip_us + now_us(CLOCK_REALTIME) - now_us(CLOCK_BOOTTIME);
+	_cleanup_free_ char *link = str_fmt("%s/current", s->places->state_dir);
+	if (!link || lstat(link, &st) < 0)
+		return 0;
+	return st.st_mtim.tv_sec * INT64_C(1000000) + st.st_mtim.tv_nsec / 1000;
+}
+
+/* --- Answers ---------------------------------------------------------------------------------- */
+
+static void client_drop(Client *c)
+{
+	if (c->gone)
+		return;
+	c->gone = true;
+	c->io = sd_event_source_disable_unref(c->io);
+	close(c->fd);
+	c->fd = -1;
+	if (c->call)
+		c->call->client = NULL;
+	c->call = NULL;
+}
+
+static void client_listen(Client *c)
+{
+	uint32_t events = c->reply ? EPOLLOUT : c->call ? 0 : EPOLLIN;
+	if (!c->gone && sd_event_source_set_io_events(c->io, events) < 0)
+		client_drop(c);
+}
+
+/* What the socket does not take now waits until it does; nothing more is read from this client
+ * meanwhile. */
+static void client_send(Client *c)
+{
+	ssize_t n = send(c->fd, c->reply, strlen(c->reply), MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+		client_listen(c);
+		return;
+	}
+	free(TAKE_PTR(c->reply));
+	if (n < 0)
+		client_drop(c);
+	else
+		client_listen(c);
+}
+
+static void client_answer(Client *c, const json_t *members, const Err *why)
+{
+	int r = why ? packet_refusal(why, &c->reply) : packet_reply(members, &c->reply);
+	if (r < 0)
+		client_drop(c); /* no memory for one packet: nothing can be said */
+	else
+		client_send(c);
+}
+
+/* What was asked of us and what came of it, for the journal. */
+static void note(const Call *c, const Err *why)
+{
+	if (c->s->spec.quiet || !c->verb->changes)
+		return;
+	_cleanup_(str_done) Str line = STR_INIT;
+	_cleanup_free_ char *request = json_dumps(c->request, JSON_COMPACT | JSON_SORT_KEYS);
+	str_add_safe(&line, request ? request : "", request ? strlen(request) : 0, 400);
+	if (!line.failed)
+		fprintf(stderr, "<%d>user %d asked %s: %s\n", why ? 4 : 6, (int)c->uid,
+			line.s ? line.s : "", why ? why->msg : "done");
+}
+
+static void call_free(Call *c)
+{
+	for (Call **at = &c->s->waiting; *at; at = &(*at)->next)
+		if (*at == c) {
+			*at = c->next;
+			break;
+		}
+	if (c->s->alone == c)
+		c->s->alone = NULL;
+	if (c->client)
+		c->client->call = NULL;
+	json_decref(c->request);
+	free(c);
+}
+
+void call_end(Call *c, json_t *members, const Err *why)
+{
+	Client *client = c->client;
+	Server *s = c->s;
+
+	note(c, why);
+	if (why && why->code == -ENOTCONN)
+		s->lost_bus = true;
+	call_free(c);
+	if (client)
+		client_answer(client, members, why);
+	json_decref(members);
+	settle(s);
+}
+
+/* --- Calls ------------------------------------------------------------------------------------ */
+
+static void call_run(Call *c)
+{
+	json_t *members = NULL;
+	Err why = ERR_INIT;
+
+	c->running = true;
+	if (c->verb->alone)
+		c->s->alone = c;
+	int r = c->verb->run(c, &members, &why);
+	if (r <= 0)
+		call_end(c, members, r < 0 ? &why : NULL);
+}
+
+static void call_wait(Call *c)
+{
+	Call **at = &c->s->waiting;
+	while (*at)
+		at = &(*at)->next;
+	*at = c;
+}
+
+/* Whoever left before its turn wants nothing any more. */
+static Call *call_next(Server *s)
+{
+	while (s->waiting && !s->alone) {
+		Call *c = s->waiting;
+		s->waiting = TAKE_PTR(c->next);
+		if (c->client)
+			return c;
+		call_free(c);
+	}
+	return NULL;
+}
+
+/* A restart that nobody waits for any more (the daemon was restarted, too) does not hold up the
+ * next one of the same unit: systemd replaces its job. */
+static void abandon_for(const Call *c)
+{
+	Call *old = c->s->alone;
+	if (c->verb->abandon && old && !old->client && old->verb == c->verb &&
+	    json_equal(old->request, c->request))
+		c->verb->abandon(old);
+}
+
+static int call_new(Client *client, const Verb *verb, json_t *request)
+{
+	Call *c = calloc(1, sizeof(*c));
+	if (!c)
+		return -ENOMEM;
+	*c = (Call){
+	    .s = client->s, .client = client, .verb = verb, .request = request, .uid = client->uid};
+	client->call = c;
+	client_listen(client);
+	abandon_for(c);
+	if (verb->alone && c->s->alone)
+		call_wait(c);
+	else
+		call_run(c);
+	return 0;
+}
+
+static void client_packet(Client *c, const char *text, size_t len)
+{
+	VerbForm forms[VERBS];
+	json_t *request = NULL;
+	size_t which;
+	Err why = ERR_INIT;
+
+	for (size_t i = 0; i < VERBS; i++)
+		forms[i] = verbs[i]->form;
+	int r = packet_request(text, len, forms, VERBS, &which, &request, &why);
+	if (r < 0) {
+		client_answer(c, NULL, &why);
+		return;
+	}
+	if (call_new(c, verbs[which], request) < 0) {
+		json_decref(request);
+		client_drop(c);
+	}
+}
+
+/* --- Clients ---------------------------------------------------------------------------------- */
+
+static void client_read(Client *c)
+{
+	_cleanup_free_ char *buf = malloc(HELPER_PACKET_MAX + 1);
+	if (!buf) {
+		client_drop(c);
+		return;
+	}
+	/* No room for descriptors is given, so none can be sent along. With MSG_TRUNC the whole
+	 * length is told, however little was taken. */
+	ssize_t n = recv(c->fd, buf, HELPER_PACKET_MAX + 1, MSG_DONTWAIT | MSG_TRUNC);
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n <= 0) {
+		client_drop(c);
+	} else if (n > HELPER_PACKET_MAX) {
+		Err why = ERR_INIT;
+		err_set(&why, -EMSGSIZE, "a request has at most %d bytes", HELPER_PACKET_MAX);
+		client_answer(c, NULL, &why);
+	} else {
+		client_packet(c, buf, (size_t)n);
+	}
+}
+
+static int on_client(sd_event_source *src, int fd, uint32_t events, void *ctx)
+{
+	Client *c = ctx;
+	Server *s = c->s;
+
+	(void)src;
+	(void)fd;
+	if ((events & EPOLLOUT) && c->reply)
+		client_send(c);
+	else if ((events & EPOLLIN) && !c->call && !c->reply)
+		client_read(c);
+	else if (events & (EPOLLHUP | EPOLLERR))
+		client_drop(c);
+	settle(s);
+	return 0;
+}
+
+static size_t clients_of(const Server *s, uid_t uid)
+{
+	size_t n = 0;
+	for (const Client *c = s->clients; c; c = c->next)
+		n += !c->gone && c->uid == uid;
+	return n;
+}
+
+/* Takes the descriptor. */
+static int client_add(Server *s, int fd, uid_t uid)
+{
+	Client *c = calloc(1, sizeof(*c));
+	if (!c) {
+		close(fd);
+		return -ENOMEM;
+	}
+	*c = (Client){.s = s, .next = s->clients, .fd = fd, .uid = uid};
+	int r = sd_event_add_io(s->loop, &c->io, fd, EPOLLIN, on_client, c);
+	if (r < 0) {
+		close(fd);
+		free(c);
+		return r;
+	}
+	s->clients = c;
+	return 0;
+}
+
+/* One who is not heard is told why, if the socket takes it at once. */
+static void turn_away(int fd, int code, const char *words)
+{
+	_cleanup_free_ char *text = NULL;
+	Err why = ERR_INIT;
+	err_set(&why, code, "%s", words);
+	if (packet_refusal(&why, &text) >= 0)
+		(void)!send(fd, text, strlen(text), MSG_DONTWAIT | MSG_NOSIGNAL);
+	close(fd);
+}
+
+static bool may_ask(const Server *s, uid_t uid)
+{
+	return uid == geteuid() || (s->spec.has_second && uid == s->spec.second);
+}
+
+static int on_connection(sd_event_source *src, int fd, uint32_t events, void *ctx)
+{
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+	Server *s = ctx;
+
+	(void)src;
+	(void)events;
+	int client = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	if (client < 0)
+		return 0;
+	if (getsockopt(client, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0)
+		close(client);
+	else if (!may_ask(s, peer.uid))
+		turn_away(client, -EACCES, "this user may not ask dream-helper for anything");
+	else if (clients_of(s, peer.uid) >= CLIENTS_OF_ONE_MAX)
+		turn_away(client, -EBUSY, "this user has too many connections to dream-helper");
+	else
+		(void)client_add(s, client, peer.uid);
+	settle(s);
+	return 0;
+}
+
+/* --- Ending ----------------------------------------------------------------------------------- */
+
+static void free_gone(Server *s)
+{
+	for (Client **at = &s->clients; *at;) {
+		Client *c = *at;
+		if (!c->gone) {
+			at = &c->next;
+			continue;
+		}
+		*at = c->next;
+		free(c->reply);
+		free(c);
+	}
+}
+
+static int on_idle(sd_event_source *src, uint64_t usec, void *ctx)
+{
+	Server *s = ctx;
+	(void)src;
+	(void)usec;
+	if (!s->clients && !s->alone)
+		sd_event_exit(s->loop, 0);
+	return 0;
+}
+
+static void wait_idle(Server *s)
+{
+	bool nobody = !s->clients && !s->alone && !s->waiting;
+	if (nobody && (s->ending || s->spec.listen_fd < 0)) {
+		sd_event_exit(s->loop, 0);
+		return;
+	}
+	(void)sd_event_source_set_time_relative(s->idle, (uint64_t)s->spec.idle_us);
+	(void)sd_event_source_set_enabled(s->idle, nobody ? SD_EVENT_ONESHOT : SD_EVENT_OFF);
+}
+
+/* After everything that happened: the next one in line, those who left, and whether anybody is
+ * still there. */
+static void settle(Server *s)
+{
+	Call *c = call_next(s);
+	if (c) {
+		call_run(c); /* comes back here when it ends at once */
+		return;
+	}
+	wait_idle(s);
+}
+
+static int on_swept(sd_event_source *src, void *ctx)
+{
+	(void)src;
+	free_gone(ctx);
+	wait_idle(ctx);
+	return 0;
+}
+
+/* What was begun is done to its end (units must not stay stopped), nothing new is begun. */
+static int on_signal(sd_event_source *src, const struct signalfd_siginfo *si, void *ctx)
+{
+	Server *s = ctx;
+	(void)src;
+	(void)si;
+	s->ending = true;
+	s->listening = sd_event_source_disable_unref(s->listening);
+	for (Client *c = s->clients; c; c = c->next)
+		if (!c->call || !c->call->running)
+			client_drop(c);
+	settle(s);
+	return 0;
+}
+
+/* --- Running ---------------------------------------------------------------------------------- */
+
+static int listen_signals(Server *s)
+{
+	static const int signals[] = {SIGTERM, SIGINT};
+	sigset_t mask;
+
+	sigemptyset(&mask);
+	for (size_t i = 0; i < 2; i++)
+		sigaddset(&mask, signals[i]);
+	if (sigprocmask(SIG_BLOCK, &mask, NULL) < 0)
+		return -errno;
+	for (size_t i = 0; i < 2; i++) {
+		int r = sd_event_add_signal(s->loop, NULL, signals[i], on_signal, s);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int set_up(Server *s)
+{
+	int r = sd_event_new(&s->loop);
+	if (r >= 0)
+		r = listen_signals(s);
+	if (r >= 0)
+		r = sd_event_add_post(s->loop, NULL, on_swept, s);
+	if (r >= 0)
+		r = sd_event_add_time_relative(s->loop, &s->idle, CLOCK_MONOTONIC,
+					       (uint64_t)s->spec.idle_us, 0, on_idle, s);
+	if (r >= 0 && s->spec.listen_fd >= 0)
+		r = sd_event_add_io(s->loop, &s->listening, s->spec.listen_fd, EPOLLIN,
+				    on_connection, s);
+	if (r >= 0 && s->spec.client_fd >= 0)
+		r = client_add(s, s->spec.client_fd, geteuid());
+	return r;
+}
+
+static void take_down(Server *s)
+{
+	for (Client *c = s->clients; c; c = c->next)
+		client_drop(c);
+	free_gone(s);
+	s->systemd = systemd_close(s->systemd);
+	sd_event_source_disable_unref(s->listening);
+	sd_event_source_disable_unref(s->idle);
+	sd_event_unref(s->loop);
+}
+
+int server_run(const ServerSpec *spec, const ProductionPlaces *places, Err *err)
+{
+	_cleanup_(take_down) Server s = {.spec = *spec, .places = places};
+	int r = set_up(&s);
+	if (r >= 0)
+		r = sd_event_loop(s.loop);
+	return r < 0 ? err_set(err, r, "dream-helper's loop ended: %s", strerror(-r)) : 0;
+}

@@ -1,0 +1,153 @@
+/* status: what production is set to, what is in the middle of being changed, and the adopted units.
+ */
+#include <string.h>
+
+#include "base/json.h"
+#include "helper/server.h"
+#include "production/readback.h"
+
+static json_t *text_or_null(const char *text)
+{
+	return text ? js_text(text) : json_null();
+}
+
+/* --- Production ------------------------------------------------------------------------------- */
+
+static json_t *change_json(const OpenChange *change)
+{
+	bool failed = false;
+	if (!change->open)
+		return json_null();
+	json_auto_t *o = json_object();
+	js_set(o, "rollout", js_text(change->rollout), &failed);
+	js_set(o, "from", js_text(change->from), &failed);
+	js_set(o, "to", js_text(change->to), &failed);
+	js_set(o, "began_at_us", json_integer(change->began_at_us), &failed);
+	return failed ? NULL : TAKE_PTR(o);
+}
+
+static json_t *good_json(const Production *p)
+{
+	const char *ids[GOOD_MAX];
+	size_t n = production_good(p, ids);
+	json_auto_t *list = json_array();
+	for (size_t i = 0; i < n; i++)
+		if (json_array_append_new(list, js_text(ids[i])) < 0)
+			return NULL;
+	return TAKE_PTR(list);
+}
+
+static int add_production(Call *c, json_t *members, bool *failed, Err *err)
+{
+	Generation g = {0};
+	HELD(h);
+	int r = held_open(server_places(call_server(c)), &h, err);
+	if (r < 0)
+		return r;
+	const char *current = production_current(h.p);
+	if (*current && (r = production_read(h.p, current, &g, err)) < 0)
+		return r;
+	js_set(members, "current", js_text(current), failed);
+	js_set(members, "values", g.values ? json_incref(g.values) : json_null(), failed);
+	js_set(members, "change", change_json(production_change(h.p)), failed);
+	js_set(members, "good", good_json(h.p), failed);
+	generation_done(&g);
+	return 0;
+}
+
+/* --- Units ------------------------------------------------------------------------------------ */
+
+static json_t *targets_json(const Adoption *a)
+{
+	bool failed = false;
+	json_auto_t *list = json_array();
+	for (size_t i = 0; i < a->n; i++) {
+		const AdoptedTarget *t = &a->targets[i];
+		json_t *o = json_object();
+		js_set(o, "parameter", js_text(t->parameter), &failed);
+		js_set(o, "kind", js_text(target_kind_name(t->kind)), &failed);
+		js_set(o, "name", js_text(t->name), &failed);
+		js_set(o, "path", text_or_null(t->path), &failed);
+		js_set(o, "original", text_or_null(t->original), &failed);
+		if (json_array_append_new(list, o) < 0)
+			failed = true;
+	}
+	return failed ? NULL : TAKE_PTR(list);
+}
+
+static json_t *after_json(const Adoption *a)
+{
+	bool failed = false;
+	json_auto_t *list = json_array();
+	for (char **unit = a->after; unit && *unit; unit++)
+		if (json_array_append_new(list, js_text(*unit)) < 0)
+			failed = true;
+	return failed ? NULL : TAKE_PTR(list);
+}
+
+/* Was the unit edited since it was adopted, or does the manager not read our drop-in? A sentence,
+ * or "". What cannot be found out is said too, in the same place. */
+static void drift_words(Server *s, const Adoption *a, char *ret, size_t size)
+{
+	_cleanup_(unitfiles_done) UnitFiles files = {0};
+	Err err = ERR_INIT;
+	int r = server_unit_files(s, a->unit, &files, &err);
+	if (r >= 0)
+		readback_drift(a, files.list, files.n, ret, size);
+	else
+		snprintf(ret, size, "%.200s", err.msg);
+}
+
+static json_t *unit_json(Server *s, const Adoption *a, bool managed)
+{
+	char drift[READBACK_DRIFT_SIZE] = "";
+	json_t *state = NULL;
+	bool failed = false;
+	Err err = ERR_INIT;
+	json_auto_t *o = json_object();
+
+	if (managed)
+		drift_words(s, a, drift, sizeof(drift));
+	if (managed && state_json(s, a->unit, &state, NULL, &err) < 0)
+		snprintf(drift, sizeof(drift), "%.200s", err.msg);
+	js_set(o, "state", state ? state : json_null(), &failed);
+	js_set(o, "drift", js_text(drift), &failed);
+	js_set(o, "after", after_json(a), &failed);
+	js_set(o, "targets", targets_json(a), &failed);
+	return failed ? NULL : TAKE_PTR(o);
+}
+
+static int add_units(Call *c, json_t *members, bool *failed, Err *err)
+{
+	_cleanup_(adoptedlist_done) AdoptedList units = {0};
+	Server *s = call_server(c);
+	Systemd *systemd;
+	Err unheard = ERR_INIT;
+	int r = adoption_load_all(server_places(s), &units.list, &units.n, err);
+	if (r < 0)
+		return r;
+	bool managed = units.n > 0 && server_systemd(s, &systemd, &unheard) >= 0;
+	json_auto_t *o = json_object();
+	for (size_t i = 0; i < units.n; i++)
+		js_set(o, units.list[i].unit, unit_json(s, &units.list[i], managed), failed);
+	js_set(members, "units", TAKE_PTR(o), failed);
+	return 0;
+}
+
+static int run(Call *c, json_t **ret, Err *err)
+{
+	bool failed = false;
+	json_auto_t *members = json_object();
+	int r = add_production(c, members, &failed, err);
+	if (r >= 0)
+		r = add_units(c, members, &failed, err);
+	if (r < 0)
+		return r;
+	if (!members || failed)
+		return err_oom(err);
+	*ret = TAKE_PTR(members);
+	return 0;
+}
+
+static const Member no_members[] = {{0}};
+const Verb verb_status = {.form = {"status", no_members}, .run = run};

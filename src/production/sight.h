@@ -1,0 +1,18 @@
+#pragma once
+/* A process as /proc shows it, for readback.h. */
+#include "production/readback.h"
+
+typedef struct Sight {
+	ProcessSight p; /* points into this struct */
+	char *cmdline, *environ;
+	char **files;
+	size_t n;
+} Sight;
+
+/* Of the unit's main process, or of the program that it started where it is a shell or the like.
+ * -ESRCH: it ended meanwhile. -EACCES: not ours to look at. */
+int sight_read(const Adoption *a, pid_t main_pid, Sight *ret, Err *err) _must_check_;
+void sight_done(Sight *s);
+
+/* Is it a program whose business is to start another one? */
+bool is_wrapper(const char *argv0);
