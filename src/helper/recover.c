@@ -4,33 +4,31 @@
 #include <string.h>
 
 #include "helper/server.h"
+#include "production/boot.h"
 
-static int undo_open(Held *h, Err *err)
+static int undo_open(Production *p, Err *err)
 {
-	OpenChange was = *production_change(h->p);
-	int r = production_recover(h->p, err);
+	OpenChange was = *production_change(p);
+	int r = production_recover(p, err);
 	if (r > 0)
 		fprintf(stderr,
 			"<4>the change of production by %s was not finished when the machine went "
 			"down; production is back at generation %s\n",
-			was.rollout[0] ? was.rollout : "an unknown rollout",
-			production_current(h->p));
+			was.rollout[0] ? was.rollout : "an unknown rollout", production_current(p));
 	return r < 0 ? r : 0;
 }
 
 int helper_recover(const ProductionPlaces *places, Err *err)
 {
-	HELD(h);
-	int r = held_open(places, &h, err);
+	_cleanup_(production_closep) Production *p = NULL;
+	if (boot_settled(places->state_dir))
+		return 0;
+	int r = server_production(places, &p, err);
 	if (r == -ENOENT)
 		return 0;
-	/* A managed unit that is restarted asks for recovery again, in the middle of the very
-	 * change that it is restarted for. */
-	if (h.lock.settled)
-		return 0;
 	if (r >= 0)
-		r = undo_open(&h, err);
+		r = undo_open(p, err);
 	if (r >= 0)
-		r = production_settle(&h.lock, err);
+		r = boot_settle(places->state_dir, err);
 	return r;
 }

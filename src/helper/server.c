@@ -17,7 +17,6 @@
 
 enum {
 	CLIENTS_OF_ONE_MAX = 8, /* connections of one user; so one cannot lock the others out */
-	LOCK_WAIT_US = 5000000,
 };
 
 typedef struct Client Client;
@@ -120,21 +119,26 @@ int server_systemd(Server *s, Systemd **ret, Err *err)
 	return 0;
 }
 
-int held_open(const ProductionPlaces *places, Held *ret, Err *err)
+/* Whoever could write there could have units started with anything. */
+static int check_folder(const char *path, Err *err)
 {
-	int r = production_lock(places->state_dir, LOCK_WAIT_US, &ret->lock, err);
-	if (r == -ENOENT)
-		return err_set(err, r, "nothing is adopted here: there is no %s",
-			       places->state_dir);
-	if (r < 0)
-		return r;
-	return production_open(&disk_system, places->state_dir, &ret->p, err);
+	struct stat st;
+	if (lstat(path, &st) < 0)
+		return errno == ENOENT
+			   ? err_set(err, -ENOENT, "nothing is adopted here: there is no %s", path)
+			   : err_set(err, -errno, "cannot look at %s: %s", path, strerror(errno));
+	if (!S_ISDIR(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & (S_IWGRP | S_IWOTH)))
+		return err_set(err, -EPERM,
+			       "%s is not safe: it must be a folder of user %u, and nobody else "
+			       "may write in it",
+			       path, (unsigned)geteuid());
+	return 0;
 }
 
-void held_close(Held *h)
+int server_production(const ProductionPlaces *places, Production **ret, Err *err)
 {
-	h->p = production_close(h->p);
-	production_unlock(&h->lock);
+	int r = check_folder(places->state_dir, err);
+	return r < 0 ? r : production_open(&disk_system, places->state_dir, ret, err);
 }
 
 static int64_t now_us(clockid_t clock)

@@ -12,7 +12,6 @@
 #include "helper/packet.h"
 #include "production/adoption.h"
 #include "production/generation.h"
-#include "production/lock.h"
 #include "systemd/bus.h"
 
 typedef struct Server Server;
@@ -49,15 +48,9 @@ const ProductionPlaces *server_places(const Server *s);
 /* The manager, connected to when it is first needed. Borrowed. */
 int server_systemd(Server *s, Systemd **ret, Err *err) _must_check_;
 
-/* Production, locked while it is open. */
-typedef struct Held {
-	ProductionLock lock;
-	Production *p;
-} Held;
-
-int held_open(const ProductionPlaces *places, Held *ret, Err *err) _must_check_;
-void held_close(Held *h);
-#define HELD(name) _cleanup_(held_close) Held name = {.lock = PRODUCTION_LOCK_NONE}
+/* Read anew for every request. -ENOENT: nothing is adopted; -EPERM: the folder is not ours alone.
+ */
+int server_production(const ProductionPlaces *places, Production **ret, Err *err) _must_check_;
 
 /* When the link was last moved, realtime: by us as the boot's clock has it, so that a step of the
  * clock does not count; else as its file says. */

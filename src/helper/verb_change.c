@@ -5,20 +5,21 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "helper/server.h"
+#include "production/boot.h"
 
 /* --- begin ------------------------------------------------------------------------------------ */
 
 static int run_begin(Call *c, json_t **ret, Err *err)
 {
-	HELD(h);
+	_cleanup_(production_closep) Production *p = NULL;
 	(void)ret;
-	int r = held_open(server_places(call_server(c)), &h, err);
+	int r = server_production(server_places(call_server(c)), &p, err);
 	/* From here on a restart of dream-recover.service must not take the change back. */
 	if (r >= 0)
-		r = production_settle(&h.lock, err);
+		r = boot_settle(server_places(call_server(c))->state_dir, err);
 	if (r < 0)
 		return r;
-	return production_begin(h.p, call_text(c, "rollout"), call_text(c, "from"),
+	return production_begin(p, call_text(c, "rollout"), call_text(c, "from"),
 				clock_now_us(&clock_system), err);
 }
 
@@ -55,16 +56,16 @@ static int check_target(Call *c, Production *p, const char *to, Err *err)
 
 static int run_flip(Call *c, json_t **ret, Err *err)
 {
-	HELD(h);
+	_cleanup_(production_closep) Production *p = NULL;
 	const char *rollout = call_text(c, "rollout"), *to = call_text(c, "to");
 	(void)ret;
-	int r = held_open(server_places(call_server(c)), &h, err);
+	int r = server_production(server_places(call_server(c)), &p, err);
 	if (r >= 0)
-		r = check_change(h.p, rollout, err);
+		r = check_change(p, rollout, err);
 	if (r >= 0)
-		r = check_target(c, h.p, to, err);
+		r = check_target(c, p, to, err);
 	if (r >= 0)
-		r = production_flip(h.p, rollout, to, err);
+		r = production_flip(p, rollout, to, err);
 	if (r >= 0)
 		server_flipped(call_server(c));
 	return r;
@@ -77,18 +78,18 @@ const Verb verb_flip = {.form = {"flip", flip_members}, .changes = true, .run = 
 
 static int run_commit(Call *c, json_t **ret, Err *err)
 {
-	HELD(h);
+	_cleanup_(production_closep) Production *p = NULL;
 	const char *rollout = call_text(c, "rollout");
 	Err unheard = ERR_INIT;
 	(void)ret;
-	int r = held_open(server_places(call_server(c)), &h, err);
+	int r = server_production(server_places(call_server(c)), &p, err);
 	if (r >= 0)
-		r = check_change(h.p, rollout, err);
+		r = check_change(p, rollout, err);
 	if (r >= 0)
-		r = production_commit(h.p, rollout, err);
+		r = production_commit(p, rollout, err);
 	/* It is committed; old generations that stay do no harm. */
 	if (r >= 0)
-		(void)!production_sweep(h.p, &unheard);
+		(void)!production_sweep(p, &unheard);
 	return r;
 }
 
@@ -99,18 +100,18 @@ const Verb verb_commit = {.form = {"commit", commit_members}, .changes = true, .
 
 static int run_undo(Call *c, json_t **ret, Err *err)
 {
-	HELD(h);
+	_cleanup_(production_closep) Production *p = NULL;
 	bool moved = false, failed = false;
-	int r = held_open(server_places(call_server(c)), &h, err);
+	int r = server_production(server_places(call_server(c)), &p, err);
 	if (r >= 0)
-		r = production_undo(h.p, &moved, err);
+		r = production_undo(p, &moved, err);
 	if (r < 0)
 		return r;
 	if (moved)
 		server_flipped(call_server(c));
 	*ret = json_object();
 	js_set(*ret, "moved", json_boolean(moved), &failed);
-	js_set(*ret, "current", js_text(production_current(h.p)), &failed);
+	js_set(*ret, "current", js_text(production_current(p)), &failed);
 	return !*ret || failed ? err_oom(err) : 0;
 }
 

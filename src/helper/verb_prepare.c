@@ -8,6 +8,7 @@
 
 enum {
 	GENERATIONS_MAX = 64, /* on the disk, before those that nobody needs are removed */
+	GENERATIONS_OF_A_CHANGE_MAX = 256, /* while one is open none is removed */
 };
 
 /* --- Values ----------------------------------------------------------------------------------- */
@@ -42,9 +43,7 @@ static int merge(Call *c, const AdoptedList *units, json_t *values, Err *err)
 			return err_set(err, -EPERM, "no adopted unit has a parameter %s",
 				       parameter);
 	}
-	if (failed)
-		return err_oom(err);
-	return values_check(units->list, units->n, values, err);
+	return failed ? err_oom(err) : 0;
 }
 
 /* --- Room ------------------------------------------------------------------------------------- */
@@ -66,7 +65,14 @@ static int make_room(Production *p, const char *state_dir, Err *err)
 	int r = disk_system.list(disk_system.ctx, dir, count_one, &n);
 	if (r < 0 && r != -ENOENT)
 		return err_set(err, r, "cannot list %s: %s", dir, strerror(-r));
-	return n < GENERATIONS_MAX ? 0 : production_sweep(p, err);
+	if (n < GENERATIONS_MAX)
+		return 0;
+	if (!production_change(p)->open)
+		return production_sweep(p, err);
+	return n < GENERATIONS_OF_A_CHANGE_MAX
+		   ? 0
+		   : err_set(err, -EDQUOT, "one change of production has no more than %d values",
+			     GENERATIONS_OF_A_CHANGE_MAX);
 }
 
 /* --- The verb --------------------------------------------------------------------------------- */
@@ -92,18 +98,18 @@ static int run(Call *c, json_t **ret, Err *err)
 	char id[GENERATION_ID_SIZE];
 	Generation now = {0};
 	bool failed = false;
-	HELD(h);
+	_cleanup_(production_closep) Production *p = NULL;
 	int r = adoption_load_all(server_places(call_server(c)), &units.list, &units.n, err);
 	if (r >= 0)
-		r = held_open(server_places(call_server(c)), &h, err);
-	if (r >= 0 && !*production_current(h.p))
+		r = server_production(server_places(call_server(c)), &p, err);
+	if (r >= 0 && !*production_current(p))
 		r = err_set(err, -ENOENT, "nothing is adopted here: there is no generation yet");
 	if (r >= 0)
-		r = production_read(h.p, production_current(h.p), &now, err);
+		r = production_read(p, production_current(p), &now, err);
 	if (r >= 0)
 		r = merge(c, &units, now.values, err);
 	if (r >= 0)
-		r = write_generation(c, h.p, &units, now.values, id, err);
+		r = write_generation(c, p, &units, now.values, id, err);
 	generation_done(&now);
 	if (r < 0)
 		return r;

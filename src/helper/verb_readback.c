@@ -6,11 +6,11 @@
 
 static int read_current(Call *c, Generation *ret, Err *err)
 {
-	HELD(h);
-	int r = held_open(server_places(call_server(c)), &h, err);
-	if (r >= 0 && !*production_current(h.p))
+	_cleanup_(production_closep) Production *p = NULL;
+	int r = server_production(server_places(call_server(c)), &p, err);
+	if (r >= 0 && !*production_current(p))
 		r = err_set(err, -ENOENT, "nothing is adopted here: there is no generation yet");
-	return r < 0 ? r : production_read(h.p, production_current(h.p), ret, err);
+	return r < 0 ? r : production_read(p, production_current(p), ret, err);
 }
 
 static int look(Call *c, const Adoption *a, const Generation *g, json_t **ret, Err *err)

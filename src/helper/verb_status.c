@@ -40,17 +40,17 @@ static json_t *good_json(const Production *p)
 static int add_production(Call *c, json_t *members, bool *failed, Err *err)
 {
 	Generation g = {0};
-	HELD(h);
-	int r = held_open(server_places(call_server(c)), &h, err);
+	_cleanup_(production_closep) Production *p = NULL;
+	int r = server_production(server_places(call_server(c)), &p, err);
 	if (r < 0)
 		return r;
-	const char *current = production_current(h.p);
-	if (*current && (r = production_read(h.p, current, &g, err)) < 0)
+	const char *current = production_current(p);
+	if (*current && (r = production_read(p, current, &g, err)) < 0)
 		return r;
 	js_set(members, "current", js_text(current), failed);
 	js_set(members, "values", g.values ? json_incref(g.values) : json_null(), failed);
-	js_set(members, "change", change_json(production_change(h.p)), failed);
-	js_set(members, "good", good_json(h.p), failed);
+	js_set(members, "change", change_json(production_change(p)), failed);
+	js_set(members, "good", good_json(p), failed);
 	generation_done(&g);
 	return 0;
 }
