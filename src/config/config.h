@@ -65,6 +65,7 @@ typedef struct RolloutConfig {
 	double false_alarms;   /* of the judge, over one watch */
 	char *window;	       /* "03:00-07:00"; NULL: at any time */
 	int64_t budget_us;     /* of downtime, for one rollout */
+	int64_t drain_us;      /* for requests in flight to end, before a restart */
 	int64_t ready_us;      /* from a restart to the first real answer, at most */
 	bool memory_model;     /* a promotion that it refuses is refused */
 } RolloutConfig;

@@ -144,6 +144,10 @@ static const ConfField rollout_fields[] = {
     {"budget", CONF_T_DURATION, AT(budget_us),
      .help = "The downtime that one rollout may cost each service", .otherwise = "10 min", .min = 1,
      .max = 86400},
+    {"drain", CONF_T_DURATION, AT(drain_us),
+     .help = "How long a restart waits for requests in flight to end, where the server's metrics "
+	     "tell of them",
+     .otherwise = "5 s", .min = 0, .max = 3600},
     {"ready", CONF_T_DURATION, AT(ready_us),
      .help = "How long a service may take from its restart to the first real answer",
      .otherwise = "10 min", .min = 1, .max = 86400},

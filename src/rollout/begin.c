@@ -257,6 +257,27 @@ int rollout_start(const RolloutWorld *w, const char *promotion, const RolloutHan
 	return 0;
 }
 
+int rollout_preview(const RolloutWorld *w, const char *promotion, Str *out, Err *err)
+{
+	static const RolloutHandler nobody = {0};
+	_cleanup_(rollout_freep) Rollout *r = NULL;
+	json_auto_t *status = NULL;
+	int e = new_rollout(w, &nobody, NULL, &r, err);
+	if (e >= 0)
+		e = load_promotion(r, promotion, err);
+	if (e >= 0)
+		e = load_baseline(r, err);
+	if (e >= 0)
+		e = rollout_plan(r, err);
+	if (e >= 0)
+		e = validate(r, err);
+	if (e >= 0)
+		e = ask_status(r, &status, err);
+	if (e >= 0)
+		e = rollout_preview_text(r, status, out);
+	return e;
+}
+
 /* --- Back ------------------------------------------------------------------------------------ */
 
 int rollout_back(const RolloutWorld *w, int64_t version, const Approver *by,

@@ -155,19 +155,25 @@ static void on_restart(void *ctx, const json_t *reply, const Err *err)
 	first_words(r);
 }
 
-static void restart(Rollout *r)
+static void restart_now(Rollout *r)
 {
 	RolloutUnit *u = unit_now(r);
 	Err err = ERR_INIT;
 	r->up.began_us = clock_mono_us(r->w.clock);
 	u->restarts++;
-	expect(r, 1U << r->up.at, true);
 	rollout_say(r, NULL, "restarting %s", u->name);
 	json_t *rq = json_pack("{s:s, s:s}", "do", "restart", "unit", u->name);
 	int64_t limit = r->x ? r->x->rollout.ready_us : 10 * (int64_t)HELPER_TIMEOUT_US;
 	int e = helper_call(r->w.helper, rq, limit + HELPER_TIMEOUT_US, on_restart, r, &err);
 	if (e < 0)
 		finish_with(r, EVENT_ERROR, "%s could not be restarted: %s", u->name, err.msg);
+}
+
+static void restart(Rollout *r)
+{
+	/* From here on our own requests pause, so that they are not what is waited for. */
+	expect(r, 1U << r->up.at, true);
+	drain_unit(r, unit_now(r), restart_now);
 }
 
 static void bring_up_next(Rollout *r)
@@ -244,15 +250,18 @@ bool bring_up_goes_on(const Rollout *r)
 void bring_up_break(Rollout *r, const char *words)
 {
 	snprintf(r->up.broken, sizeof(r->up.broken), "%s", words);
-	if (!r->up.first)
-		return;
+	if (!r->up.first && !r->up.drain)
+		return; /* the helper's answer is waited for */
+	if (r->up.first)
+		account(r, unit_now(r));
 	r->up.first = first_answer_free(r->up.first);
-	account(r, unit_now(r));
+	r->up.drain = drain_free(r->up.drain);
 	broke_meanwhile(r);
 }
 
 void bring_up_stop(Rollout *r)
 {
 	r->up.first = first_answer_free(r->up.first);
+	r->up.drain = drain_free(r->up.drain);
 	r->up = (BringUp){0};
 }

@@ -49,12 +49,15 @@ typedef struct Series {
 /* Units that are brought up, one after another or all at once: restarted, asked until they answer,
  * read back. */
 typedef void BroughtUp(Rollout *r, MachineEvent e, const char *words);
+typedef struct Drain Drain;
+typedef void Drained(Rollout *r);
 typedef struct BringUp {
 	uint32_t set; /* bit i: the i-th unit */
 	size_t at;
 	bool together;
 	int64_t began_us; /* monotonic, of the restart */
 	FirstAnswer *first;
+	Drain *drain;
 	char broken[240]; /* another unit broke meanwhile; "" */
 	BroughtUp *done;
 } BringUp;
@@ -92,6 +95,7 @@ struct Rollout {
 	char running[GENERATION_ID_SIZE]; /* what `current` says */
 	char wanted[GENERATION_ID_SIZE];  /* of the action that is going on */
 	ParamMask flipped;		  /* what the last flip was to */
+	bool hurry;			  /* something is broken: nobody is waited for */
 	uint32_t down;			  /* units whose bringing up did not end well */
 	bool change_open;		  /* at the helper */
 	bool committed;			  /* going back is a change of its own then */
@@ -152,6 +156,10 @@ json_t *rollout_values(const Rollout *r, ParamMask target);
 uint32_t rollout_units_of(const Rollout *r, ParamMask difference);
 void rollout_plan_done(Rollout *r);
 
+/* --- preview.c -------------------------------------------------------------------------------- */
+
+int rollout_preview_text(const Rollout *r, const json_t *status, Str *out) _must_check_;
+
 /* --- apply.c: production is changed ----------------------------------------------------------- */
 
 void apply_begin(Rollout *r); /* DO_APPLY: m.target */
@@ -171,6 +179,12 @@ void bring_up(Rollout *r, uint32_t set, bool together, BroughtUp *done);
 void bring_up_break(Rollout *r, const char *words);
 bool bring_up_goes_on(const Rollout *r);
 void bring_up_stop(Rollout *r);
+
+/* --- drain.c ---------------------------------------------------------------------------------- */
+
+/* done() may be called before it returns. */
+void drain_unit(Rollout *r, const RolloutUnit *u, Drained *done);
+Drain *drain_free(Drain *d); /* accepts NULL, returns NULL */
 
 /* --- guard.c: production is looked at --------------------------------------------------------- */
 

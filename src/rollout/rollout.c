@@ -140,6 +140,7 @@ void rollout_event(Rollout *r, MachineEvent e, const char *words)
 		return;
 	if (words && *words)
 		rollout_say(r, NULL, "%s: %s", machine_event_name(e), words);
+	r->hurry = e == EVENT_BROKEN;
 	MachineDo d = machine_step(&r->spec, &r->m, e);
 	if (d != DO_NOTHING)
 		rollout_record(r, e, d, words);

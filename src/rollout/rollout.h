@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/str.h"
 #include "config/config.h"
 #include "helper/wire.h"
 #include "http/client.h"
@@ -56,6 +57,9 @@ typedef struct Rollout Rollout;
  * reason. -EAGAIN: not approved yet. -EBUSY: another rollout is going on. */
 int rollout_start(const RolloutWorld *w, const char *promotion, const RolloutHandler *h, void *ctx,
 		  Rollout **ret, Err *err) _must_check_;
+/* What it would do, in which order, and what downtime that costs: as text, for people. A promotion
+ * that is not fit is refused as by rollout_start(); approval is not asked for. Changes nothing. */
+int rollout_preview(const RolloutWorld *w, const char *promotion, Str *out, Err *err) _must_check_;
 /* What a restart of ours finds: a change that is open at the helper, a rollout that did not end.
  * *ret NULL: nothing to do. */
 int rollout_resume(const RolloutWorld *w, const RolloutHandler *h, void *ctx, Rollout **ret,

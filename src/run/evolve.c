@@ -142,7 +142,7 @@ static int learn(Turn *t, const StoreTrial *trial, const Measurement *m, Err *er
 		     .fitness = trial->fitness,
 		     .se = trial->fitness_se};
 	t->history.n_trials++;
-	int r = history_add(&t->history, &told, err);
+	int r = history_told(&t->history, &told, err);
 	return r < 0 ? r : tell(t, &t->ask, &told, m, err);
 }
 

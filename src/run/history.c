@@ -143,10 +143,10 @@ static int load_told(void *userdata, const StoreTold *t)
 	if (r == -ENOMEM)
 		return err_oom(l->err);
 	/* A trial of a space that has changed since is history, not knowledge. */
-	return r < 0 ? 0 : history_add(l->h, &told, l->err);
+	return r < 0 ? 0 : history_told(l->h, &told, l->err);
 }
 
-int history_add(History *h, const Told *told, Err *err)
+int history_told(History *h, const Told *told, Err *err)
 {
 	if (h->n_told == h->capacity) {
 		size_t capacity = h->capacity ? 2 * h->capacity : 64;

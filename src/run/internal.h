@@ -66,7 +66,7 @@ int history_load(Store *store, const Experiment *x, const Identity *id, History 
 int history_newest(Store *store, const char *kind, const char *experiment, json_t **ret,
 		   Err *err) _must_check_;
 /* Room for one more, as the newest. */
-int history_add(History *h, const Told *told, Err *err) _must_check_;
+int history_told(History *h, const Told *told, Err *err) _must_check_;
 void history_done(History *h);
 
 /* --- predict.c: the memory model as the search's filter -------------------------------------- */

@@ -1,0 +1,259 @@
+"""A box in production, inside a systemd of its own: the simulated box's servers as units, other services beside them, and
+D-REAM beside all of it as root. For the story that people are shown (demo.py) and for its test."""
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+
+BUILD = os.environ["DREAM_BUILD"]
+DREAM = os.path.join(BUILD, "dream")
+SOURCE = os.environ["DREAM_SOURCE"]
+NVML = os.path.join(BUILD, "src/twin/nvml")
+DIR = "/tmp/box"  # the sandbox's own
+MODEL = "Qwen2.5-7B-Instruct-AWQ"
+GPU = "GPU-3060f0e1-5c1a-4d2e-9b7a-12622168064a"
+JUDGE, VOICE = 18000, 18001
+SPEED = 20
+
+UNITS = {
+    "judge.service": f"""[Unit]
+Description=The language model that judges
+[Service]
+Type=exec
+EnvironmentFile={DIR}/card.env
+Environment=TWIN_FAULT=none
+ExecStart={DREAM} twin vllm serve {MODEL} --host 127.0.0.1 --port {JUDGE} \\
+  --gpu-memory-utilization 0.50 --max-model-len 2048 --enforce-eager --served-model-name judge
+Restart=on-failure
+RestartSec=1
+""",
+    "voice.service": f"""[Unit]
+Description=Speech to text
+[Service]
+Type=exec
+EnvironmentFile={DIR}/card.env
+Environment=ASR_WHISPER_SIZE=small
+ExecStart={DREAM} twin whisper --host 127.0.0.1 --port {VOICE} --model ${{ASR_WHISPER_SIZE}}
+Restart=on-failure
+RestartSec=1
+""",
+    "others.service": f"""[Unit]
+Description=The other services on the card
+[Service]
+Type=exec
+EnvironmentFile={DIR}/card.env
+ExecStart={DREAM} twin gpu --tenants --speed {SPEED}
+""",
+}
+
+CONFIG = """# A box whose language model and speech recognition share one card.
+version: 1
+run: {{seed: 7, artifact_root: {dir}/artifacts, logdir: {dir}/logs}}
+daemon: {{approvers: root, probe_every: 1 s}}
+experiments:
+  - name: spica_gpu_allocation
+    gpu: {gpu}
+    search_space:
+      vllm_memory_util: {{values: [0.40, 0.45, 0.50, 0.55, 0.60]}}
+      whisper_model_size: {{values: [tiny, base, small], ordered: true}}
+      # What a setting does that leaks, so that every answer takes longer than the one before.
+      judge_allocator: {{values: [none, "slower:100s"]}}
+    baseline: {{vllm_memory_util: 0.50, whisper_model_size: small, judge_allocator: none}}
+    evaluator:
+      kind: gpu_allocation
+      as: units
+      alone: false
+      state: {dir}/state
+      env: {{LD_LIBRARY_PATH: {nvml}, TWIN_GPU: {dir}/card, TWIN_BOX: {source}/boxes/rtx3060.yaml}}
+      quiesce:
+        units: [judge.service, voice.service]
+        window: "00:00-24:00"
+        budget: 1 h
+        idle: 100 ms
+        drain: 5 s
+    search_services: all
+    services:
+      judge:
+        kind: vllm
+        version: 0.11.0
+        unit: judge.service
+        from_unit: judge.service
+        url: http://127.0.0.1:{judge}
+        model: judge
+        settings: {{model: {model}, max_model_len: 2048, enforce_eager: true}}
+        params: {{vllm_memory_util: gpu_memory_utilization, judge_allocator: allocator}}
+        places: {{allocator: {{env: TWIN_FAULT}}}}
+        gpu_bytes: 4 GiB
+        ready_timeout: 20 s
+        stop_timeout: 5 s
+      voice:
+        kind: whispercpp
+        unit: voice.service
+        from_unit: voice.service
+        url: http://127.0.0.1:{voice}
+        params: {{whisper_model_size: model}}
+        gpu_bytes: 300 MiB
+        ready_timeout: 20 s
+        stop_timeout: 5 s
+    memory:
+      total_bytes: 12622168064
+      context_bytes: 116 MiB
+      others_bytes: 1.2 GB
+      reserve_bytes: 256 MiB
+      vllm:
+        - {{version: 0.11.0, model: {model}, max_model_len: 2048, enforce_eager: true, non_kv_bytes: 5.505 GiB,
+           token_bytes: 57344, source: start-up log at 0.50}}
+    objectives:
+      stt_latency_ms: {{goal: minimize, weight: 0.5, worst: 50, tolerance: 0.5}}
+      llm_latency_ms: {{goal: minimize, weight: 0.5, worst: 100, tolerance: 0.5}}
+    workloads:
+      steady:
+        llm: {{arrivals: poisson, rate: 12, requests: 24, prompt_tokens: {{median: 50, max: 200}},
+              output_tokens: {{median: 8, max: 32}}, limit: 1 s}}
+        stt: {{arrivals: poisson, rate: 12, requests: 24, clip_ms: {{median: 3000, max: 30000}}, limit: 1 s}}
+    budget: {{wallclock_sec: 60, trial_timeout_sec: 60, max_candidates: 2, max_generations: 1, allow_gpu: true}}
+    apply:
+      vllm_memory_util: {{unit: judge.service, flag: --gpu-memory-utilization}}
+      judge_allocator: {{unit: judge.service, env: TWIN_FAULT}}
+      whisper_model_size: {{unit: voice.service, env: ASR_WHISPER_SIZE}}
+    rollout:
+      stages: [{stages}]
+      observe: {observe}
+      watch: {watch}
+      probation: {probation}
+      probe_every: 60 ms
+      probe_limit: 3 s
+      ready: 20 s
+      budget: 10 min
+      max_regression: 0.5
+      on_inconclusive: {inconclusive}
+      memory_model: {memory}
+"""
+
+
+def write(path, text, mode=0o644):
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "w") as f:
+        f.write(text)
+    os.chmod(path, mode)
+
+
+def configure(stages="isolated, colocated, cold_start, production", observe="10 s", watch="10 s", probation="0 s",
+              inconclusive="undo", memory="true"):
+    path = f"{DIR}/dream.yaml"
+    write(path, CONFIG.format(dir=DIR, gpu=GPU, nvml=NVML, source=SOURCE, judge=JUDGE, voice=VOICE, model=MODEL,
+                              stages=stages, observe=observe, watch=watch, probation=probation, inconclusive=inconclusive,
+                              memory=memory))
+    return path
+
+
+def private(*folders):
+    """What is the machine's own outside is empty here, and gone with the sandbox."""
+    for folder in folders:
+        os.makedirs(folder, exist_ok=True)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", folder], check=True)
+
+
+def environment():
+    return dict(os.environ, LD_LIBRARY_PATH=NVML, TWIN_GPU=f"{DIR}/card", TWIN_BOX=f"{SOURCE}/boxes/rtx3060.yaml",
+                XDG_STATE_HOME=f"{DIR}/home", XDG_RUNTIME_DIR=f"{DIR}/run", HOME=DIR, COLUMNS="120")
+
+
+def sh(*args, timeout=60):
+    return subprocess.run(args, capture_output=True, text=True, timeout=timeout).stdout.strip()
+
+
+def show(unit, prop):
+    return sh("systemctl", "show", "--property=" + prop, "--value", unit)
+
+
+def set_up():
+    private("/etc/dream", "/var/lib/dream-production")
+    os.makedirs(f"{DIR}/run", mode=0o700, exist_ok=True)
+    write(f"{DIR}/card.env", f"TWIN_BOX={SOURCE}/boxes/rtx3060.yaml\nTWIN_GPU={DIR}/card\nTWIN_SPEED={SPEED}\n"
+          "TWIN_NOISE_SEED=1\n", 0o600)
+    for name, text in UNITS.items():
+        write(f"/run/systemd/system/{name}", text)
+    sh("systemctl", "daemon-reload")
+    sh("systemctl", "start", *UNITS)
+    wait("production answers", answering)
+
+
+def wait(what, ready, seconds=30):
+    deadline = time.monotonic() + seconds
+    while True:
+        value = ready()
+        if value:
+            return value
+        assert time.monotonic() < deadline, "never: " + what
+        time.sleep(0.02)
+
+
+def answers(port):
+    return subprocess.run(["curl", "-s", "-f", "-o", "/dev/null", "-m", "2", f"http://127.0.0.1:{port}/health"],
+                          timeout=10).returncode == 0
+
+
+def answering():
+    return answers(JUDGE) and answers(VOICE)
+
+
+class Done:
+    def __init__(self, code, out, err):
+        self.code, self.out, self.err = code, out, err
+
+    def __repr__(self):
+        return f"exit {self.code}\n--- out\n{self.out}\n--- err\n{self.err}"
+
+
+def dream(*args, timeout=180, input=None):
+    p = subprocess.run([DREAM, *args], capture_output=True, text=True, timeout=timeout, env=environment(), cwd=DIR, input=input)
+    return Done(p.returncode, p.stdout, p.stderr)
+
+
+def start(*args):
+    return subprocess.Popen([DREAM, *args], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment(),
+                            cwd=DIR, stdin=subprocess.DEVNULL)
+
+
+def words_of(unit, what="cmdline"):
+    with open(f"/proc/{show(unit, 'MainPID')}/{what}", "rb") as f:
+        return [w.decode() for w in f.read().split(b"\0") if w]
+
+
+def running():
+    """What the processes of production really have: never what any file says."""
+    judge = words_of("judge.service")
+    env = dict(w.split("=", 1) for w in words_of("judge.service", "environ") if "=" in w)
+    voice = words_of("voice.service")
+    return {"vllm_memory_util": float(judge[judge.index("--gpu-memory-utilization") + 1]),
+            "judge_allocator": env["TWIN_FAULT"], "whisper_model_size": voice[voice.index("--model") + 1]}
+
+
+def new_promotion(**values):
+    args = [f"{name}={value}" for name, value in values.items()]
+    done = dream("promotion", "new", "-c", f"{DIR}/dream.yaml", *args)
+    assert done.code == 0, done
+    return re.search(r"\b(\S*promotion\S*|[a-z_]+_\d{8}_\d{6}\S*)\b", done.out)[1], done
+
+
+ADOPTIONS = [("judge.service", "vllm_memory_util=--gpu-memory-utilization", "judge_allocator=TWIN_FAULT"),
+             ("voice.service", "whisper_model_size=ASR_WHISPER_SIZE")]
+
+
+def adopt():
+    for unit, *targets in ADOPTIONS:
+        done = dream("adopt", "--yes", unit, *targets)
+        assert done.code == 0, done
+
+
+def to_json(*args):
+    done = dream(*args, "--json")
+    assert done.code == 0, done
+    return json.loads(done.out)
+
+
+if __name__ == "__main__":
+    sys.exit("a module of demo.py and test-story.py")

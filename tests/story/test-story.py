@@ -1,0 +1,137 @@
+#!/usr/bin/python3
+"""The story of a rollout, told by what really runs: a good promotion goes through, a bad one is stopped at every stage, one
+that gets worse is taken back, a kill in the middle is recovered from, and a person goes back."""
+import json
+import os
+import re
+import signal
+import sys
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../run"))
+from production import (DIR, adopt, answering, configure, dream, new_promotion, running, set_up, sh, show, start,  # noqa: E402
+                        to_json, wait)
+from tap import run_cases  # noqa: E402
+
+OLD = {"vllm_memory_util": 0.50, "judge_allocator": "none", "whisper_model_size": "small"}
+
+
+def rolled_out(promotion, *args, timeout=240):
+    return dream("rollout", "-c", f"{DIR}/dream.yaml", "--foreground", promotion, *args, timeout=timeout)
+
+
+def approved(**values):
+    promotion, _ = new_promotion(**values)
+    done = dream("approve", "-c", f"{DIR}/dream.yaml", promotion, "--reason", "the story")
+    assert done.code == 0, done
+    return promotion
+
+
+def versions():
+    return to_json("baseline", "log", "-c", f"{DIR}/dream.yaml")["versions"]
+
+
+def restarts(out):
+    return len(re.findall(r"restarting judge\.service", out))
+
+
+def units_are_adopted_and_go_on_running_as_they_were():
+    before = show("judge.service", "InvocationID"), show("voice.service", "InvocationID")
+    configure()
+    adopt()
+    assert (show("judge.service", "InvocationID"), show("voice.service", "InvocationID")) == before
+    sh("systemctl", "restart", "judge.service", "voice.service")
+    wait("production answers", answering)
+    assert running() == OLD, running()
+
+
+def what_is_not_approved_is_not_rolled_out():
+    promotion, done = new_promotion(vllm_memory_util="0.55")
+    refused = rolled_out(promotion)
+    assert refused.code == 1 and "not approved" in refused.err, refused
+    assert running() == OLD
+
+
+def a_good_promotion_goes_through():
+    configure()
+    promotion = approved(vllm_memory_util="0.55", whisper_model_size="base")
+    done = rolled_out(promotion)
+    assert done.code == 0 and "committed" in done.out, done
+    assert running() == {**OLD, "vllm_memory_util": 0.55, "whisper_model_size": "base"}, (running(), done)
+    assert restarts(done.out) <= 2, done
+    assert [v["version"] for v in versions()] == [1, 2]
+
+
+def the_memory_model_refuses_what_cannot_start():
+    promotion = approved(vllm_memory_util="0.40", whisper_model_size="tiny")
+    done = rolled_out(promotion)
+    assert done.code == 1 and "KV" in done.err, done
+    assert running()["vllm_memory_util"] == 0.55
+
+
+def the_isolated_stage_catches_it_where_there_is_no_model():
+    configure(memory="false")
+    promotion = approved(vllm_memory_util="0.40", whisper_model_size="tiny")
+    invocation = show("judge.service", "NRestarts")
+    done = rolled_out(promotion)
+    assert "isolated trial: vllm_memory_util=0.4" in done.out, done
+    assert "No available memory for the cache blocks" in done.out, done
+    # The other parameter is fit: it goes on alone.
+    assert "partially_committed" in done.out and done.code == 0, done
+    assert running() == {"vllm_memory_util": 0.55, "judge_allocator": "none", "whisper_model_size": "tiny"}, running()
+    assert show("judge.service", "NRestarts") == invocation
+
+
+def forced_into_production_the_undo_is_issued_within_two_seconds():
+    back = dream("rollback", "-c", f"{DIR}/dream.yaml", "1", "--reason", "for the next act")
+    assert back.code == 0, back
+    assert running() == OLD, running()
+    configure(memory="false", stages="production, cold_start")
+    promotion = approved(vllm_memory_util="0.40", whisper_model_size="tiny")
+    done = rolled_out(promotion)
+    assert "partially_committed" in done.out and done.code == 0, done
+    assert running() == {**OLD, "whisper_model_size": "tiny"}, (running(), done)
+    after = re.search(r"again, (.*) after it was seen", done.out)
+    assert after, done
+    assert re.match(r"[\d.]+ ms|[01]\.\d s", after[1]), done
+
+
+def what_gets_worse_slowly_is_taken_back():
+    configure(stages="production", watch="40 s", observe="20 s")
+    before = running()
+    promotion = approved(judge_allocator="slower:100s")
+    done = rolled_out(promotion)
+    assert done.code == 3 and "rolled_back" in done.out, done
+    assert "worse" in done.out, done
+    assert running() == before, running()
+
+
+def a_kill_in_the_middle_is_recovered_from():
+    configure(stages="production", watch="60 s")
+    before = running()
+    promotion = approved(vllm_memory_util="0.60")
+    p = start("rollout", "-c", f"{DIR}/dream.yaml", "--foreground", promotion)
+    wait("the new configuration runs", lambda: answering() and running()["vllm_memory_util"] == 0.60, 60)
+    p.send_signal(signal.SIGKILL)
+    p.communicate()
+    done = dream("rollout", "-c", f"{DIR}/dream.yaml", "--resume")
+    assert "rolled_back" in done.out, done
+    assert running() == before, (running(), done)
+    assert len([v for v in versions() if v["why"] == "rollout"]) == 3, versions()
+
+
+def going_back_restores_a_version():
+    began = time.monotonic()
+    done = dream("rollback", "-c", f"{DIR}/dream.yaml", "1")
+    assert done.code == 0, done
+    print(f"# {time.monotonic() - began:.1f} s", flush=True)
+    assert running() == OLD, (running(), done)
+    last = versions()[-1]
+    assert last["why"] == "rollback" and last["of_version"] == 1, last
+    assert dream("lineage", "verify", "-c", f"{DIR}/dream.yaml").code == 0
+
+
+set_up()
+run_cases([f for name, f in list(globals().items()) if callable(f) and getattr(f, "__module__", "") == "__main__"
+           and name not in ("rolled_out", "approved", "versions", "restarts")])
