@@ -41,6 +41,11 @@ static int64_t now_us(void)
 	return clock_mono_us(&clock_system);
 }
 
+int64_t probe_gap_us(int64_t every_us, Rng *rng)
+{
+	return (int64_t)((double)every_us * (0.9 + 0.2 * rng_unit(rng)));
+}
+
 bool probe_busy(const Probe *p)
 {
 	return p->call || p->proc.guard > 0;

@@ -2,6 +2,7 @@
 /* A light request of our own to a service: a fixed prompt or a second of silence, always the same,
  * so that what changes is the service. A service that is not asked by HTTP runs its `probe`
  * program instead. One at a time. */
+#include "base/rng.h"
 #include "watch/asker.h"
 
 enum {
@@ -15,6 +16,10 @@ typedef struct ProbeResult {
 	double ttft_ms;	   /* to the first token of a stream; NAN: not seen */
 	char why[240];	   /* what was wrong; "" */
 } ProbeResult;
+
+/* From one to the next: a tenth more or less each time, for in step with something else on the
+ * machine it would see only that. Pure. */
+int64_t probe_gap_us(int64_t every_us, Rng *rng);
 
 /* From the loop; the probe may be sent again from inside, and may not be freed. */
 typedef void ProbeDone(void *ctx, const ProbeResult *r);

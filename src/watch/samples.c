@@ -49,12 +49,9 @@ static void arm(Watched *d)
 		(void)sd_event_source_set_enabled(d->timer, SD_EVENT_ONESHOT);
 }
 
-/* A tenth more or less each time: in step with something else on the machine it would see only
- * that. */
 static void plan_next(Watched *d)
 {
-	double share = 0.9 + 0.2 * rng_unit(&d->rng);
-	d->due_us += (int64_t)((double)d->watch->spec.probe_every_us * share);
+	d->due_us += probe_gap_us(d->watch->spec.probe_every_us, &d->rng);
 }
 
 void samples_begin(Watched *d, int64_t after_us)

@@ -185,12 +185,12 @@ static inline void wait_taken(Rig *r, const char *service, const char *metric, b
 
 /* --- All of it ------------------------------------------------------------------------------- */
 
-static inline void rig_watch(Rig *r, const WatchedService *list, size_t n)
+static inline void rig_watch_every(Rig *r, const WatchedService *list, size_t n, int64_t every_us)
 {
 	static const WatchHandler handler = {.sample = rig_sample, .hard = rig_hard};
 	const WatchSpec spec = {.services = list,
 				.n = n,
-				.probe_every_us = 100000,
+				.probe_every_us = every_us,
 				.probe_limit_us = 1000000,
 				.healthy_after = 3,
 				.journal = true,
@@ -205,6 +205,11 @@ static inline void rig_watch(Rig *r, const WatchedService *list, size_t n)
 	if (*watch_blind(r->watch))
 		printf("# blind: %s\n", watch_blind(r->watch));
 	CHECK_STR(watch_blind(r->watch), "");
+}
+
+static inline void rig_watch(Rig *r, const WatchedService *list, size_t n)
+{
+	rig_watch_every(r, list, n, 100000);
 }
 
 typedef struct First {
@@ -261,7 +266,8 @@ static inline Rig *rig_new(void)
 
 static inline void rig_done(Rig *r)
 {
-	shell("systemctl stop judge.service voice.service; systemctl reset-failed; true");
+	shell("systemctl stop judge.service voice.service 2>/dev/null || true; systemctl "
+	      "reset-failed");
 	watch_free(r->watch);
 	httploop_free(r->http);
 	bench_done(&r->b);

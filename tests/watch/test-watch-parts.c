@@ -3,6 +3,7 @@
 #include "base/str.h"
 #include "test.h"
 #include "watch/metrics.h"
+#include "watch/probe.h"
 #include "watch/reason.h"
 #include "watch/units.h"
 
@@ -316,6 +317,25 @@ TEST(pages_of_any_bytes_are_read)
 		serverpage_between(&whole, &p, 1000000, 0, &f);
 	}
 	CHECK_ERR(serverpage_read(server_kind("vllm"), "<html>", 6, &p), EBADMSG);
+}
+
+/* --- When ------------------------------------------------------------------------------------ */
+
+TEST(probes_come_on_average_as_often_as_asked_and_never_in_step)
+{
+	Rng a = rng_derive(7, "judge", 0), b = rng_derive(7, "voice", 1), again = a;
+	double sum = 0;
+	size_t same = 0;
+	for (int i = 0; i < 10000; i++) {
+		int64_t gap = probe_gap_us(1000000, &a);
+		CHECK(gap >= 900000 && gap <= 1100000);
+		CHECK(gap == probe_gap_us(1000000, &again));
+		same += gap == probe_gap_us(1000000, &b);
+		sum += (double)gap;
+	}
+	/* Four and a half standard errors of the mean. */
+	CHECK_NEAR(sum / 10000, 1000000, 2600);
+	CHECK(same < 10);
 }
 
 /* --- Last words ------------------------------------------------------------------------------ */

@@ -1,4 +1,6 @@
 /* A watch of production as it goes wrong: each fault is told as what it is, once, and in time. */
+#include <sys/resource.h>
+
 #include "production.h"
 
 static const WatchedService both[] = {{.service = &judge_spec, .wants_gpu = true},
@@ -154,6 +156,11 @@ TEST(a_line_that_memory_ran_out_is_told_with_the_line)
 	shell("rm -f /run/helper-go; systemctl daemon-reload; systemctl restart helper.service; "
 	      "journalctl --sync");
 	rig_watch(r, &one, 1);
+	/* Whoever may write to the journal may say anything about a unit: that counts for nothing.
+	 */
+	shell("printf 'MESSAGE=CUDA error: out of memory\\nUNIT=helper.service\\n_PID=1\\n' | "
+	      "logger --journald; journalctl --sync; "
+	      "journalctl -q UNIT=helper.service _TRANSPORT=journal | grep -q CUDA");
 	run_for(r, 700000);
 	CHECK_INT(r->n_told, 0);
 	shell("touch /run/helper-go");
@@ -288,5 +295,28 @@ TEST(what_the_card_reports_is_told)
 	in_time(wait_told(r, HARD_XID, "judge", 3), 2000000);
 	CHECK(says(r, HARD_XID, "judge", "31"));
 	CHECK_INT(count_told(r, HARD_XID, "judge"), 1);
+	rig_done(r);
+}
+
+static int64_t cpu_us(void)
+{
+	struct rusage u;
+	CHECK_INT(getrusage(RUSAGE_SELF, &u), 0);
+	return (u.ru_utime.tv_sec + u.ru_stime.tv_sec) * INT64_C(1000000) + u.ru_utime.tv_usec +
+	       u.ru_stime.tv_usec;
+}
+
+/* Between its probes a watch looks at counters once a second, and sleeps. */
+TEST(an_idle_watch_costs_next_to_nothing)
+{
+	Rig *r = rig_new();
+	production_up(r, "");
+	rig_watch_every(r, both, 2, INT64_C(60000000));
+	wait_taken(r, "judge", "latency_ms", false, 1, 20);
+	int64_t before = cpu_us(), us = 8000000;
+	run_for(r, us);
+	double share = (double)(cpu_us() - before) / (double)us;
+	printf("# %.3f %% of a core\n", 100 * share);
+	CHECK(share < 0.005);
 	rig_done(r);
 }
