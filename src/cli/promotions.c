@@ -5,6 +5,7 @@
 #include "base/json.h"
 #include "cli/internal.h"
 #include "record/promotion.h"
+#include "rollout/fate.h"
 
 typedef struct Options {
 	const char *config, *database, *experiment;
@@ -15,13 +16,23 @@ typedef struct Walk {
 	const Options *options;
 	const char *id, *pinned_key;
 	Table *table;
-	json_t *array;
+	json_t *array, *states;
+	const Fates *fates;
 	int64_t shown;
 	int exit_code;
 } Walk;
 
-static void add_row(Table *t, const Record *r, const json_t *body)
+/* What became of it is not in the promotion itself, which is signed: it follows from the records.
+ */
+static const char *state_of(const Walk *w, const json_t *body)
 {
+	const Fate *fate = fates_of(w->fates, js_str(body, "id", ""));
+	return promotion_state_name(fate ? fate->state : PROMOTION_PROPOSED);
+}
+
+static void add_row(const Walk *w, const Record *r, const json_t *body)
+{
+	Table *t = w->table;
 	_cleanup_(str_done) Str changes = STR_INIT;
 	size_t i;
 	json_t *change;
@@ -38,7 +49,7 @@ static void add_row(Table *t, const Record *r, const json_t *body)
 	table_cell(t, "%s", js_str(body, "id", "-"));
 	table_cell(t, "%.19sZ", at);
 	table_cell(t, "%s", js_str(body, "experiment", "-"));
-	table_cell(t, "%s", js_str(body, "state", "proposed"));
+	table_cell(t, "%s", state_of(w, body));
 	table_cell(t, "%s", changes.s ? changes.s : "none");
 }
 
@@ -49,9 +60,12 @@ static int list_one(void *userdata, const Record *r, const json_t *body)
 	if (only && strcmp(js_str(body, "experiment", ""), only) != 0)
 		return 0;
 	w->shown++;
-	if (w->array)
-		return json_array_append_new(w->array, js_deep_copy(body)) < 0 ? -ENOMEM : 0;
-	add_row(w->table, r, body);
+	if (w->array) {
+		bool failed = json_array_append_new(w->array, js_deep_copy(body)) < 0;
+		js_set(w->states, js_str(body, "id", ""), js_text(state_of(w, body)), &failed);
+		return failed ? -ENOMEM : 0;
+	}
+	add_row(w, r, body);
 	return 0;
 }
 
@@ -63,20 +77,26 @@ static int list(Walk *w, Store *store)
 					      {"state", ALIGN_LEFT, COLUMN_KEEP},
 					      {"changes", ALIGN_LEFT, COLUMN_CUT}};
 	_cleanup_(table_freep) Table *table = NULL;
-	json_auto_t *array = json_array();
+	_cleanup_(fates_freep) Fates *fates = NULL;
+	json_auto_t *array = json_array(), *states = json_object();
 	Err err = ERR_INIT;
 	bool failed = false;
-	if (!array || table_new(columns, 5, &table) < 0)
+	if (!array || !states || table_new(columns, 5, &table) < 0)
 		return cli_oom();
 	w->table = table;
 	w->array = w->options->json ? array : NULL;
-	int r = store ? store_records(store, "promotion", false, 0, list_one, w, &err) : 0;
+	w->states = states;
+	int r = store ? fates_load(store, w->pinned_key, &fates, &err) : 0;
+	w->fates = fates;
+	if (r == 0 && store)
+		r = store_records(store, "promotion", false, 0, list_one, w, &err);
 	if (r < 0)
 		return r == -ENOMEM ? cli_oom() : cli_fail(EXIT_FAILED, &err);
 	if (w->options->json) {
 		json_t *o = json_object();
 		js_set(o, "schema", json_string("dream.promotions/v1"), &failed);
 		js_set(o, "promotions", json_incref(array), &failed);
+		js_set(o, "states", json_incref(states), &failed);
 		return failed ? cli_oom() : cli_print_json(o);
 	}
 	return w->shown ? cli_print_table(table) : cli_print("no promotion yet\n");
@@ -153,8 +173,10 @@ const Command cmd_promotions = {
     .summary = "list or show the proposals to change production",
     .about =
 	"A promotion is a signed record: the winner, the baseline it was measured against, the "
-	"change of each parameter with its own effect. 'list' is the default; 'show' prints "
-	"one (by default the newest) as YAML and checks its signature.",
+	"change of each parameter with its own effect. 'list' is the default and says what became "
+	"of each: proposed, approved, rejected, refused, rolling_out, committed, "
+	"partially_committed, rolled_back or stuck. 'show' prints one (by default the newest) as "
+	"YAML and checks its signature; 'dream promotion show' tells what it means.",
     .options = rows,
     .options_size = sizeof(Options),
     .max_args = 2,

@@ -71,7 +71,7 @@ def reading_an_absent_store_says_so():
             assert done.out == "", (args, done)
             assert done.code == (0 if args in (["trials"], ["promotions"]) else 1), (args, done)
         assert home.json("trials") == {"schema": "dream.trials/v1", "trials": []}
-        assert home.json("promotions") == {"schema": "dream.promotions/v1", "promotions": []}
+        assert home.json("promotions") == {"schema": "dream.promotions/v1", "promotions": [], "states": {}}
         assert not (home.path / "state").exists(), "reading made a folder"
 
 

@@ -1,0 +1,59 @@
+#pragma once
+/* What the verbs about promotions, approvals and the baseline share: who decides, on what store,
+ * with which key, about which production. */
+#include "cli/internal.h"
+#include "production/adoption.h"
+#include "rollout/approval.h"
+#include "rollout/baseline.h"
+#include "rollout/fate.h"
+#include "rollout/validate.h"
+
+typedef struct Decider {
+	Plan *plan;
+	Store *store;			  /* NULL: reading, and there is none yet */
+	SignKey *key;			  /* NULL: reading, and it is not ours to read */
+	char public[PUBLIC_KEY_HEX_SIZE]; /* "" without a key */
+	const char *pinned; /* whose records count: the pinned key, else ours; NULL: any */
+	const char **keys;  /* whose promotions are taken, our own first */
+	ProductionPlaces places;
+	Adoption *units;
+	size_t n_units;
+	Err units_fault; /* why it is not known what is adopted */
+} Decider;
+
+/* 0, or the exit code to return; what was opened is closed by decider_done() either way. */
+int decider_open(const char *config, StoreMode mode, Decider *ret);
+void decider_done(Decider *d);
+/* Who types. */
+void decider_who(const char *reason, Approver *ret);
+
+/* What the privileged part says of production, waiting for it. `what` is "status" or "readback"
+ * (of `unit`). */
+int decider_ask_helper(const Decider *d, const char *what, const char *unit, json_t **ret,
+		       Err *err) _must_check_;
+/* The current version; the first one is made of what is adopted, where we may write. */
+int decider_baseline(const Decider *d, Baseline *ret, Err *err) _must_check_;
+int decider_validate(const Decider *d, const json_t *promotion, const Baseline *b, Validation *ret,
+		     Err *err) _must_check_;
+/* The experiment of a promotion; NULL when the configuration has none of that name. */
+const Experiment *decider_experiment(const Decider *d, const json_t *promotion);
+
+/* --- promotion_view.c: for people ---------------------------------------------------------------
+ */
+
+/* Somebody else's words, on one line. */
+void said_text(const char *words, Str *out);
+/* "2026-11-20 12:30:05Z" */
+void when_text(int64_t at_us, Str *out);
+void checks_text(const Validation *v, Str *out);
+void decision_text(const Approval *a, Str *out);
+/* One screen: what changes, why, what happens, who said yes. */
+void promotion_text(const Decider *d, const json_t *promotion, const Fate *fate, const Baseline *b,
+		    const Validation *v, Str *out);
+
+/* --- promotion_new.c ---------------------------------------------------------------------------
+ */
+
+/* By hand, against what production runs now. 0, or the exit code to return. */
+int promotion_by_hand(const Decider *d, const Experiment *x, const Baseline *b, int argc,
+		      char **argv, const char *reason, json_t **ret);

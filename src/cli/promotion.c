@@ -1,0 +1,195 @@
+/* dream promotion: one proposal, looked at, taken in, or made by hand. */
+#include <string.h>
+
+#include "base/json.h"
+#include "cli/decide.h"
+#include "record/promotion.h"
+
+typedef struct Options {
+	const char *config, *experiment, *reason;
+	bool json;
+} Options;
+
+/* --- show ------------------------------------------------------------------------------------ */
+
+static json_t *fate_json(const Fate *f, bool *failed)
+{
+	json_t *o = json_object();
+	js_set(o, "state", js_text(promotion_state_name(f ? f->state : PROMOTION_PROPOSED)),
+	       failed);
+	js_set(o, "decision", f && f->decided ? approval_json(&f->decision) : json_null(), failed);
+	js_set(o, "rollout", f && *f->rollout ? js_text(f->rollout) : json_null(), failed);
+	js_set(o, "words", f && *f->words ? js_text(f->words) : json_null(), failed);
+	return o;
+}
+
+static int print_json(const json_t *promotion, const Fate *fate, const Baseline *b,
+		      const Validation *v)
+{
+	bool failed = false;
+	json_t *o = json_object();
+	js_set(o, "schema", js_text("dream.promotion_view/v1"), &failed);
+	js_set(o, "promotion", js_deep_copy(promotion), &failed);
+	js_set(o, "fate", fate_json(fate, &failed), &failed);
+	js_set(o, "baseline_version", b->version ? json_integer(b->version) : json_null(), &failed);
+	js_set(o, "fit", json_boolean(v->ok), &failed);
+	js_set(o, "checks", validation_json(v), &failed);
+	if (failed) {
+		json_decref(o);
+		return cli_oom();
+	}
+	return cli_print_json(o);
+}
+
+/* `first`: what is said above it. */
+static int print(const Decider *d, const json_t *promotion, const char *first, bool json)
+{
+	_cleanup_(baseline_done) Baseline b = {0};
+	_cleanup_(validation_done) Validation v = {0};
+	_cleanup_(fates_freep) Fates *fates = NULL;
+	_cleanup_(str_done) Str out = STR_INIT;
+	Err err = ERR_INIT;
+	int r = fates_load(d->store, d->pinned, &fates, &err);
+	if (r == 0)
+		r = baseline_current(d->store, d->pinned, &b, &err);
+	if (r == 0)
+		r = decider_validate(d, promotion, &b, &v, &err);
+	if (r < 0)
+		return cli_fail(EXIT_FAILED, &err);
+	const Fate *fate = fates_of(fates, js_str(promotion, "id", ""));
+	if (json)
+		return print_json(promotion, fate, &b, &v);
+	str_add(&out, first);
+	promotion_text(d, promotion, fate, &b, &v, &out);
+	if (d->units_fault.code < 0)
+		str_addf(&out, "\nIt is not known what is adopted: %s\n", d->units_fault.msg);
+	return cli_print(out.failed ? NULL : out.s);
+}
+
+static int show(const Options *o, int argc, char **argv)
+{
+	_cleanup_(decider_done) Decider d;
+	json_auto_t *promotion = NULL;
+	Err err = ERR_INIT;
+	int r = decider_open(o->config, STORE_READ, &d);
+	if (r)
+		return r;
+	if (argc != 1)
+		return cli_failf(EXIT_USAGE, "'show' takes the ID of one promotion; 'dream "
+					     "promotions' lists them");
+	if (!d.store)
+		return cli_nothing_yet(EXIT_FAILED);
+	if (promotion_find(d.store, argv[0], &promotion, &err) < 0)
+		return cli_fail(EXIT_FAILED, &err);
+	return print(&d, promotion, "", o->json);
+}
+
+/* --- import ---------------------------------------------------------------------------------- */
+
+static int check_signer(const Decider *d, const json_t *promotion, Err *err)
+{
+	const char *key = js_str(json_object_get(promotion, "signature"), "key", "");
+	int r = promotion_verify(promotion, NULL, err);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; d->keys[i]; i++)
+		if (strcmp(d->keys[i], key) == 0)
+			return 0;
+	return err_set(err, -EPERM,
+		       "it is signed with the key %s, which is not trusted here; if you know whose "
+		       "it is, add it to daemon.trusted_keys",
+		       key);
+}
+
+static int import(const Options *o, int argc, char **argv)
+{
+	_cleanup_(decider_done) Decider d;
+	json_auto_t *promotion = NULL;
+	Err err = ERR_INIT;
+	int r = decider_open(o->config, STORE_WRITE, &d);
+	if (r)
+		return r;
+	if (argc != 1)
+		return cli_failf(EXIT_USAGE, "'import' takes one FILE");
+	r = promotion_read_file(argv[0], &promotion, &err);
+	if (r == 0 && (r = check_signer(&d, promotion, &err)) < 0)
+		return cli_failf(EXIT_FAILED, "%s: %s", argv[0], err.msg);
+	if (r == 0)
+		r = promotion_store(d.store, promotion, &err);
+	if (r < 0)
+		return cli_fail(EXIT_FAILED, &err);
+	return print(&d, promotion, r ? "Taken in.\n\n" : "It is here already.\n\n", o->json);
+}
+
+/* --- new ------------------------------------------------------------------------------------- */
+
+static int make(const Options *o, int argc, char **argv)
+{
+	_cleanup_(decider_done) Decider d;
+	_cleanup_(baseline_done) Baseline b = {0};
+	json_auto_t *promotion = NULL;
+	const Experiment *x = NULL;
+	Err err = ERR_INIT;
+	int r = decider_open(o->config, STORE_WRITE, &d);
+	if (r == 0)
+		r = cli_experiment(d.plan, o->experiment, &x);
+	if (r)
+		return r;
+	if (argc == 0)
+		return cli_failf(EXIT_USAGE, "'new' takes PARAM=VALUE, as in vllm_memory_util=0.5");
+	if (decider_baseline(&d, &b, &err) < 0)
+		return cli_fail(EXIT_FAILED, &err);
+	if (b.version == 0)
+		return cli_failf(EXIT_FAILED, "there is no baseline that it could change: nothing "
+					      "is adopted yet ('dream adopt')");
+	r = promotion_by_hand(&d, x, &b, argc, argv, o->reason, &promotion);
+	if (r)
+		return r;
+	if (promotion_store(d.store, promotion, &err) < 0)
+		return cli_fail(EXIT_FAILED, &err);
+	return print(&d, promotion, "", o->json);
+}
+
+/* --- The verb -------------------------------------------------------------------------------- */
+
+static int run(const void *options, int argc, char **argv)
+{
+	const char *what = argv[0];
+	if (strcmp(what, "show") == 0)
+		return show(options, argc - 1, argv + 1);
+	if (strcmp(what, "import") == 0)
+		return import(options, argc - 1, argv + 1);
+	if (strcmp(what, "new") == 0)
+		return make(options, argc - 1, argv + 1);
+	return cli_failf(EXIT_USAGE,
+			 "it takes 'show ID', 'import FILE' or 'new PARAM=VALUE...', not '%s'",
+			 what);
+}
+
+static const Option rows[] = {
+    {"config", 'c', "FILE", OPT_STRING, offsetof(Options, config), .complete = "file",
+     .help = "the configuration that names the store"},
+    {"experiment", 'e', "NAME", OPT_STRING, offsetof(Options, experiment), .complete = "experiment",
+     .help = "of which experiment a new one is, where there are several"},
+    {"reason", 'r', "TEXT", OPT_STRING, offsetof(Options, reason),
+     .help = "why a new one is proposed"},
+    {"json", 'j', NULL, OPT_FLAG, offsetof(Options, json), .help = "print JSON"},
+    {0},
+};
+
+const Command cmd_promotion = {
+    .name = "promotion",
+    .args = "show ID | import FILE | new PARAM=VALUE...",
+    .summary = "look at one proposal, take one in, or make one by hand",
+    .about =
+	"'show' prints one proposal on a screen: what changes, the evidence, whether it is fit for "
+	"production now, what happens when it fails, and who approved it. 'import' takes in a file "
+	"from another machine, if a key that is trusted here signed it. 'new' makes one by hand "
+	"against what production runs now; it is signed with our key and carries no measurement, "
+	"and says so. None of them changes production.",
+    .options = rows,
+    .options_size = sizeof(Options),
+    .min_args = 1,
+    .max_args = -1,
+    .run = run,
+};
