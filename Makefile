@@ -1,8 +1,10 @@
 # A thin front on Meson: `make demo` and `make test` are all that a newcomer needs.
 BUILD ?= build
 SETUP ?=
+# Where `make install` puts it; /usr for packages. DESTDIR=DIR puts everything below DIR and touches nothing else.
+PREFIX ?= /usr/local
 
-.PHONY: demo test quick bench soak format clean build
+.PHONY: demo test quick bench soak format clean build install uninstall
 
 demo: build
 	tools/demo $(BUILD)
@@ -24,6 +26,17 @@ soak: build
 	DREAM_SOAK=1 KILLS=$${KILLS:-200} FAULTS=$${FAULTS:-all} SEED=$${SEED:-1} ROUNDS=$${ROUNDS:-10000} \
 		tools/run-tests $(BUILD) --timeout-multiplier 20 run-crash run-faults coverage loadgen-wer quiesce \
 		real-experiment processes worker-matrix units-e2e
+
+install: build
+	meson configure $(BUILD) --prefix $(PREFIX)
+	meson install -C $(BUILD)
+	tools/install-done install
+
+# Files only: what was measured, decided and configured stays, and is named.
+uninstall:
+	tools/install-done before-uninstall
+	tools/uninstall $(BUILD)
+	tools/install-done uninstall
 
 build:
 	tools/deps

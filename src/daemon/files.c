@@ -66,7 +66,8 @@ void pause_read(const char *state_dir, Pause *ret)
 	ret->uid = (uid_t)js_int(o, "uid", 0);
 	ret->at_us = js_int(o, "at_us", 0);
 	(void)snprintf(ret->by, sizeof(ret->by), "%s", r < 0 ? "nobody" : js_str(o, "by", "?"));
-	(void)snprintf(ret->why, sizeof(ret->why), "%.239s", r < 0 ? err.msg : js_str(o, "why", ""));
+	(void)snprintf(ret->why, sizeof(ret->why), "%.239s",
+		       r < 0 ? err.msg : js_str(o, "why", ""));
 }
 
 json_t *pause_json(const Pause *p)

@@ -101,6 +101,7 @@ typedef struct Rolling {
 	json_t *details; /* of the newest step that had some */
 	Wish wish;
 	sd_event_source *policy;
+	char policy_trouble[480];
 } Rolling;
 
 typedef struct Daemon {

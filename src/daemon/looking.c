@@ -42,7 +42,8 @@ static void list_services(Daemon *d, const char **ret_gpu)
 				continue;
 			l->services[l->n++] = (WatchedService){.service = &list[k],
 							       .wants_gpu = !list[k].cpu,
-							       .gpu_bytes = list[k].gpu_bytes};
+							       .gpu_bytes = list[k].gpu_bytes,
+							       .base_dir = d->plan->dir};
 			if (!*ret_gpu)
 				*ret_gpu = x->gpu;
 		}
@@ -54,7 +55,8 @@ static void list_services(Daemon *d, const char **ret_gpu)
 static void remember(Looking *l, const WatchSample *s)
 {
 	for (size_t i = 0; i < l->n_figures; i++)
-		if (l->figures[i].service == s->service && l->figures[i].metric == s->metric) {
+		if (strcmp(l->figures[i].service, s->service) == 0 &&
+		    strcmp(l->figures[i].metric, s->metric) == 0) {
 			l->figures[i].last = s->s;
 			return;
 		}
@@ -123,6 +125,7 @@ static int begin(Daemon *d, Err *err)
 	    .journal = true,
 	    .gpu_uuid = gpu,
 	    .clock = d->clock,
+	    .seed = (uint64_t)clock_mono_us(d->clock),
 	};
 	return watch_start(d->loop, d->systemd, d->http, &spec, &handler, d, &d->looking.watch,
 			   err);
@@ -176,6 +179,7 @@ json_t *looking_json(const Daemon *d)
 	js_set(o, "trouble", *l->last_hard ? js_text(l->last_hard) : json_null(), &failed);
 	js_set(o, "trouble_at_us", *l->last_hard ? json_integer(l->last_hard_at_us) : json_null(),
 	       &failed);
+	js_set(o, "blind", l->watch ? js_text(watch_blind(l->watch)) : json_null(), &failed);
 	js_set(o, "failure", *l->failure ? js_text(l->failure) : json_null(), &failed);
 	if (!failed)
 		return o;

@@ -28,7 +28,7 @@ static int check_windows(const Plan *p, Err *err)
 {
 	Window w;
 	int r = p->daemon.run_window ? window_parse(p->daemon.run_window, &w, err) : 0;
-	return r < 0 ? err_wrap(err, r, "%s: daemon.run_window", p->path) : 0;
+	return r < 0 ? err_wrap(err, -EBADMSG, "%s: daemon.run_window", p->path) : 0;
 }
 
 int plan_read(Daemon *d, Plan **ret, Err *err)

@@ -4,40 +4,15 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/json.h"
 #include "daemon/status.h"
+#include "record/decision.h"
+#include "rollout/fate.h"
 
 /* --- A decision
  * ----------------------------------------------------------------------------------- */
-
-typedef struct Found {
-	const char *id;
-	json_t *body;
-} Found;
-
-static int find_one(void *userdata, const Record *r, const json_t *body)
-{
-	Found *f = userdata;
-	(void)r;
-	if (strcmp(js_str(body, "id", ""), f->id) != 0)
-		return 0;
-	f->body = js_deep_copy(body);
-	return f->body ? 1 : -ENOMEM;
-}
-
-static int find_promotion(Daemon *d, const char *id, json_t **ret, Err *err)
-{
-	Found f = {.id = id};
-	int r = store_records(d->store, "promotion", true, 0, find_one, &f, err);
-	if (r < 0)
-		return r;
-	if (!f.body)
-		return err_set(err, -ENOENT,
-			       "there is no promotion '%s'; 'dream promotions' lists them", id);
-	*ret = f.body;
-	return 0;
-}
 
 static int take_text(const char *from, char *to, size_t size, const char *what, Err *err)
 {
@@ -64,19 +39,18 @@ int policy_approve(Daemon *d, const char *id, bool yes, const Approver *by, Appr
 	Approval a = {.approved = yes, .by = *by};
 	if (!d->store)
 		return err_set(err, -ENODATA, "the store cannot be opened");
-	int r = find_promotion(d, id, &body, err);
+	int r = promotion_find(d->store, id, &body, err);
 	if (r == 0)
 		r = baseline_current(d->store, daemon_pinned(d), &b, err);
 	if (r < 0)
 		return r;
 	const Experiment *x = config_experiment(d->plan, js_str(body, "experiment", ""));
-	const char *digest = js_str(json_object_get(body, "signature"), "digest", "");
 	if (!x)
 		return err_set(err, -ENOENT, "the configuration has no experiment '%s'",
 			       js_str(body, "experiment", ""));
 	r = take_text(id, a.promotion, sizeof(a.promotion), "name", err);
 	if (r == 0)
-		r = take_text(digest, a.digest, sizeof(a.digest), "digest", err);
+		r = decision_digest(body, a.digest, err);
 	if (r < 0)
 		return r;
 	a.baseline_version = b.version;
@@ -85,68 +59,105 @@ int policy_approve(Daemon *d, const char *id, bool yes, const Approver *by, Appr
 	return r == -EALREADY ? already(ret, err) : r;
 }
 
+#define POLICY "policy"
+
+static bool is_automatic(const Experiment *x)
+{
+	return x && strcmp(x->rollout.approval, "auto") == 0;
+}
+
 /* --- By policy
  * ------------------------------------------------------------------------------------ */
 
-/* What the next automatic rollout would be of. */
-static int try_one(Daemon *d, const json_t *waiting, Err *err)
+/* 0: approved, now or before; -EAGAIN: not, or not yet. */
+static int approve(Daemon *d, const Experiment *x, const char *id, const Approver *by, Err *err)
 {
-	const char *id = js_str(waiting, "id", "");
-	const Experiment *x = config_experiment(d->plan, js_str(waiting, "experiment", ""));
 	json_auto_t *body = NULL;
-	Approver by = {.name = "policy"};
 	Approval made;
-	char *words = NULL;
-	Wish w = {.kind = WISH_ROLLOUT};
 	int64_t since_us = 0, now_us = clock_now_us(d->clock);
-	if (!x || strcmp(x->rollout.approval, "auto") != 0 || strlen(id) >= sizeof(w.promotion))
-		return 0;
-	int r = find_promotion(d, id, &body, err);
+	int r = promotion_find(d->store, id, &body, err);
 	if (r == 0)
 		r = approval_staged_since(d->store, id, &since_us, err);
 	if (r == 0)
 		r = approval_by_policy(&x->rollout, body, since_us, now_us, utc_offset_min(now_us),
 				       err);
 	if (r < 0)
-		return r == -EAGAIN || r == -EPERM || r == -ESTALE ? 0 : r;
-	by.uid = geteuid();
-	(void)snprintf(by.reason, sizeof(by.reason), "policy of %s", d->plan->path);
-	r = policy_approve(d, id, true, &by, &made, err);
-	if (r < 0)
-		return r;
-	daemon_say(d, LOG_INFO_, "promotion.approved", "%s was approved by policy", id);
+		return r == -EPERM || r == -ESTALE ? -EAGAIN : r;
+	r = policy_approve(d, id, true, by, &made, err);
+	if (r == 0)
+		daemon_say(d, LOG_INFO_, "promotion.approved", "%s was approved by policy", id);
+	return r;
+}
+
+/* 1: its rollout begins; 0: nothing is to be done. */
+static int try_one(Daemon *d, const json_t *waiting, Err *err)
+{
+	Wish w = {.kind = WISH_ROLLOUT, .by = {.uid = geteuid(), .name = POLICY}};
+	const char *id = js_str(waiting, "id", "");
+	const char *decided = js_str(json_object_get(waiting, "decision"), "by", NULL);
+	const Experiment *x = config_experiment(d->plan, js_str(waiting, "experiment", ""));
+	char *words = NULL;
+	if (!is_automatic(x) || strlen(id) >= sizeof(w.promotion))
+		return 0;
+	/* What a person approved, a person begins. */
+	if (decided && strcmp(decided, POLICY) != 0)
+		return 0;
 	memcpy(w.promotion, id, strlen(id) + 1);
-	w.by = by;
+	(void)snprintf(w.by.reason, sizeof(w.by.reason), "rollout.approval: auto in %.180s",
+		       d->plan->path);
+	int r = decided ? 0 : approve(d, x, id, &w.by, err);
+	if (r < 0)
+		return r == -EAGAIN ? 0 : r;
 	r = rolling_start(d, &w, &words, err);
 	free(words);
 	return r < 0 ? r : 1;
 }
 
-static void look(Daemon *d)
+static bool any_automatic(const Plan *p)
+{
+	for (size_t i = 0; i < p->n_experiments; i++)
+		if (is_automatic(&p->experiments[i]))
+			return true;
+	return false;
+}
+
+static int look(Daemon *d, Err *err)
 {
 	json_auto_t *waiting = NULL;
-	Err err = ERR_INIT;
 	size_t i;
 	json_t *one;
-	if (d->pause.on || d->rolling.rollout || d->rolling.wish.kind != WISH_NONE || !d->store)
-		return;
 	int r = promotions_waiting(d->store, d->plan, daemon_pinned(d), clock_now_us(d->clock),
-				   &waiting, &err);
+				   &waiting, err);
 	json_array_foreach (waiting, i, one) {
 		if (r != 0)
 			break;
-		if (json_is_null(json_object_get(one, "decision")))
-			r = try_one(d, one, &err);
+		r = try_one(d, one, err);
 	}
-	if (r < 0)
-		daemon_say(d, LOG_WARN_, "daemon.policy", "%s", err.msg);
+	return r;
+}
+
+/* The same trouble is said once, however often it is met. */
+static void turn(Daemon *d)
+{
+	Err err = ERR_INIT;
+	if (d->pause.on || d->rolling.rollout || d->rolling.wish.kind != WISH_NONE || !d->store ||
+	    !any_automatic(d->plan))
+		return;
+	if (look(d, &err) >= 0) {
+		d->rolling.policy_trouble[0] = '\0';
+		return;
+	}
+	if (strcmp(err.msg, d->rolling.policy_trouble) != 0)
+		daemon_say(d, LOG_WARN_, "daemon.policy", "nothing is rolled out by policy: %s",
+			   err.msg);
+	memcpy(d->rolling.policy_trouble, err.msg, sizeof(err.msg));
 }
 
 static int on_timer(sd_event_source *s, uint64_t at_us, void *userdata)
 {
 	Daemon *d = userdata;
 	(void)at_us;
-	look(d);
+	turn(d);
 	daemon_in(s, POLICY_EVERY_US);
 	return 0;
 }

@@ -1,35 +1,20 @@
 /* Which promotions wait, and for whom. */
-#include <stdio.h>
-#include <string.h>
-
 #include "base/json.h"
 #include "daemon/status.h"
-#include "rollout/approval.h"
 #include "rollout/baseline.h"
+#include "rollout/fate.h"
 
 enum {
 	LOOK_BACK = 200, /* promotions */
-	ROLLOUT_STEPS = 5000,
 	SHOWN_MAX = 20,
 };
 
 typedef struct Waiting {
-	Store *store;
 	const Plan *plan;
-	const char *key;
+	const Fates *fates;
 	int64_t now_us, version;
-	json_t *tried; /* {promotion: true}: a rollout of it ended, or is going on */
 	json_t *list;
-	Err *err;
 } Waiting;
-
-static int note_rollout(void *userdata, const Record *r, const json_t *body)
-{
-	Waiting *w = userdata;
-	const char *id = js_str(body, "promotion", "");
-	(void)r;
-	return *id && json_object_set_new(w->tried, id, json_true()) < 0 ? -ENOMEM : 0;
-}
 
 /* "vllm_memory_util 0.5 -> 0.55" as members, without the evidence. */
 static json_t *changes_json(const json_t *promotion, bool *failed)
@@ -58,65 +43,64 @@ static json_t *decision_json(const Approval *a, bool *failed)
 	return o;
 }
 
-static int add(Waiting *w, const Record *r, const json_t *body, const Experiment *x,
-	       const Approval *a)
+/* An approval of another version of the baseline, or of too long ago, is none. */
+static bool holds(const Waiting *w, const Fate *f)
+{
+	return f && f->decided && f->decision.approved &&
+	       f->decision.baseline_version == w->version && f->decision.expires_at_us > w->now_us;
+}
+
+static int add(Waiting *w, const Record *r, const json_t *body, const Experiment *x, const Fate *f)
 {
 	bool failed = false;
-	bool holds = a && a->expires_at_us > w->now_us;
 	json_t *o = json_object();
 	js_set(o, "id", js_text(js_str(body, "id", "")), &failed);
 	js_set(o, "experiment", js_text(js_str(body, "experiment", "")), &failed);
 	js_set(o, "at_us", json_integer(r->at_us), &failed);
 	js_set(o, "changes", changes_json(body, &failed), &failed);
 	js_set(o, "approval", js_text(x->rollout.approval), &failed);
-	js_set(o, "decision", holds ? decision_json(a, &failed) : json_null(), &failed);
+	js_set(o, "decision", holds(w, f) ? decision_json(&f->decision, &failed) : json_null(),
+	       &failed);
 	failed |= json_array_append_new(w->list, o) < 0;
 	return failed ? -ENOMEM : 0;
+}
+
+static bool is_open(const Fate *f)
+{
+	return !f || f->state == PROMOTION_PROPOSED || f->state == PROMOTION_APPROVED;
 }
 
 static int look_at(void *userdata, const Record *r, const json_t *body)
 {
 	Waiting *w = userdata;
-	Approval a;
 	const char *id = js_str(body, "id", "");
-	const char *digest = js_str(json_object_get(body, "signature"), "digest", "");
+	const Fate *f = fates_of(w->fates, id);
 	const Experiment *x =
 	    w->plan ? config_experiment(w->plan, js_str(body, "experiment", "")) : NULL;
-	if (!x || !*id || json_object_get(w->tried, id) ||
-	    w->now_us - r->at_us > x->rollout.max_age_us)
+	if (!x || !*id || !is_open(f) || w->now_us - r->at_us > x->rollout.max_age_us)
 		return 0;
-	int n = approval_find(w->store, w->key, id, digest, w->version, &a, w->err);
-	if (n < 0)
-		return n;
-	if (n > 0 && !a.approved)
-		return 0;
-	n = add(w, r, body, x, n > 0 ? &a : NULL);
+	int n = add(w, r, body, x, f);
 	return n < 0 ? n : json_array_size(w->list) >= SHOWN_MAX;
 }
 
 int promotions_waiting(Store *s, const Plan *plan, const char *pinned_key_hex, int64_t now_us,
 		       json_t **ret, Err *err)
 {
-	json_auto_t *tried = json_object(), *list = json_array();
-	Baseline b = {0};
-	Waiting w = {.store = s,
-		     .plan = plan,
-		     .key = pinned_key_hex,
-		     .now_us = now_us,
-		     .tried = tried,
-		     .list = list,
-		     .err = err};
-	if (!tried || !list)
+	_cleanup_(fates_freep) Fates *fates = NULL;
+	_cleanup_(baseline_done) Baseline b = {0};
+	json_auto_t *list = json_array();
+	if (!list)
 		return err_oom(err);
 	int r = baseline_current(s, pinned_key_hex, &b, err);
-	w.version = b.version;
-	baseline_done(&b);
-	if (r == 0)
-		r = store_records(s, "rollout", true, ROLLOUT_STEPS, note_rollout, &w, err);
 	if (r >= 0)
-		r = store_records(s, "promotion", true, LOOK_BACK, look_at, &w, err);
+		r = fates_load(s, pinned_key_hex, &fates, err);
 	if (r < 0)
-		return err->code ? r : err_set(err, r, "%s", strerror(-r));
+		return r;
+	Waiting w = {
+	    .plan = plan, .fates = fates, .now_us = now_us, .version = b.version, .list = list};
+	r = store_records(s, "promotion", true, LOOK_BACK, look_at, &w, err);
+	if (r < 0)
+		return r == -ENOMEM ? err_oom(err) : r;
 	*ret = TAKE_PTR(list);
 	return 0;
 }

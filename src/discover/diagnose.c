@@ -305,7 +305,7 @@ static void check_rights(const Symptoms *s, DoctorFindings *f)
 		    "this user may not restart units, so neither trials as units nor a rollout "
 		    "can work");
 		mend(f, "run as root, or allow it with a polkit rule such as "
-			"units/polkit/50-dream.rules");
+			"data/polkit/50-dream.rules");
 	} else {
 		add(f, "units", FINDING_UNKNOWN,
 		    "whether this user may restart units cannot be told (no pkcheck)");

@@ -16,15 +16,17 @@ int helper_program(char **ret, Err *err)
 	while (n > 0 && self[n - 1] != '/')
 		n--;
 	_cleanup_free_ char *beside = str_fmt("%.*sdream-helper", (int)n, self);
-	if (!beside)
+	_cleanup_free_ char *prefix = str_fmt("%.*s../libexec/dream-helper", (int)n, self);
+	_cleanup_free_ char *installed = str_fmt("%s", INSTALLED);
+	if (!beside || !prefix || !installed)
 		return err_oom(err);
-	if (access(beside, X_OK) == 0) {
-		*ret = TAKE_PTR(beside);
+	char **const places[] = {&beside, &prefix, &installed};
+	for (size_t i = 0; i < sizeof(places) / sizeof(*places); i++) {
+		if (access(*places[i], X_OK) < 0)
+			continue;
+		*ret = TAKE_PTR(*places[i]);
 		return 0;
 	}
-	if (access(INSTALLED, X_OK) < 0)
-		return err_set(err, -ENOENT, "there is no dream-helper, neither %s nor %s", beside,
-			       INSTALLED);
-	*ret = str_fmt("%s", INSTALLED);
-	return *ret ? 0 : err_oom(err);
+	return err_set(err, -ENOENT, "there is no dream-helper, neither %s nor %s nor %s", beside,
+		       prefix, installed);
 }

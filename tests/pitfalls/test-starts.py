@@ -62,7 +62,7 @@ def a_candidate_that_fails_is_not_started_again():
 
 
 def the_unit_of_trials_is_not_restarted_either():
-    with open(os.path.join(ROOT, "units/dream-trial@.service")) as f:
+    with open(os.path.join(ROOT, "data/dream-trial@.service")) as f:
         lines = [line.strip() for line in f]
     assert [line for line in lines if line.startswith("Restart=")] == ["Restart=no"], lines
 
