@@ -1,14 +1,9 @@
 /* What root wrote down when units were adopted, as the verbs ask it. */
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include "base/file.h"
 #include "base/hash.h"
 #include "base/json.h"
-#include "base/str.h"
 #include "helper/server.h"
 
 int adopted(const Server *s, const char *unit, Adoption *ret, Err *err)
@@ -81,35 +76,24 @@ static const char *hash_then(const AdoptedList *units, const char *path)
 	return NULL;
 }
 
-/* Opened once, by its last name only: whoever may write in its folder must not be able to have us
- * copy another file into a place where others can read it. The hash makes sure in any case. */
-static int read_plain(const char *path, char **ret, size_t *ret_len, Err *err)
-{
-	int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-	if (fd < 0)
-		return err_set(err, -errno, "cannot open %s: %s", path,
-			       errno == ELOOP ? "it is a link now" : strerror(errno));
-	_cleanup_free_ char *same = str_fmt("/proc/self/fd/%d", fd);
-	int r = same ? file_read(same, UNIT_TEXT_MAX, ret, ret_len, err) : err_oom(err);
-	close(fd);
-	return r;
-}
-
+/* Whoever may write in a file's folder must not be able to have us copy another file: links are not
+ * followed, and it must be what it was when root looked at it. */
 int adopted_file(void *ctx, const char *path, char **ret, Err *err)
 {
 	const AdoptedList *units = ctx;
 	const char *then = hash_then(units, path);
 	_cleanup_free_ char *text = NULL;
 	char hex[HASH_HEX_SIZE];
-	size_t len;
 
 	*ret = NULL;
 	if (!then)
 		return err_set(err, -EPERM, "%s is a file of no adopted unit", path);
-	int r = read_plain(path, &text, &len, err);
+	int r = adoption_read_file(NULL, path, &text, err);
 	if (r < 0)
 		return r;
-	Hash h = hash_of(text, len);
+	if (!text)
+		return err_set(err, -ENOENT, "there is no %s any more", path);
+	Hash h = hash_of(text, strlen(text));
 	hash_hex(&h, hex);
 	if (strcmp(hex, then) != 0)
 		return err_set(err, -ESTALE,

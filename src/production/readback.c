@@ -5,6 +5,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/json.h"
 #include "base/str.h"
@@ -282,23 +283,47 @@ static int say(Readback *r, bool hidden, Err *err)
 
 /* --- Drift ------------------------------------------------------------------------------------ */
 
+/* The files without ours; *ret_ours: it was among them. Borrowed, but for the array. */
+static UnitFile *without_ours(const Adoption *a, const UnitFile *files, size_t n, size_t *ret_n,
+			      bool *ret_ours)
+{
+	UnitFile *theirs = calloc(n + 1, sizeof(*theirs));
+	*ret_n = 0;
+	*ret_ours = false;
+	for (size_t i = 0; theirs && i < n; i++) {
+		if (strcmp(files[i].path, a->dropin) == 0)
+			*ret_ours = true;
+		else
+			theirs[(*ret_n)++] = files[i];
+	}
+	return theirs;
+}
+
 void readback_drift(const Adoption *a, const UnitFile *files, size_t n, char *ret, size_t size)
 {
-	char now[65];
+	size_t n_theirs;
+	bool ours;
+	_cleanup_free_ UnitFile *theirs = without_ours(a, files, n, &n_theirs, &ours);
+	const AdoptInput in = {.unit = a->unit,
+			       .files = theirs,
+			       .n_files = n_theirs,
+			       .dropin = a->dropin,
+			       .home = geteuid() == 0 ? "/root" : getenv("HOME"),
+			       .read_file = adoption_read_file};
+	_cleanup_free_ char *words = NULL;
 	Err err = ERR_INIT;
-	bool ours = false;
 
 	ret[0] = '\0';
-	for (size_t i = 0; i < n; i++)
-		ours = ours || strcmp(files[i].path, a->dropin) == 0;
-	if (n == 0)
+	if (!theirs)
+		snprintf(ret, size, "out of memory");
+	else if (n == 0)
 		snprintf(ret, size, "%s has no files: it is masked or gone", a->unit);
 	else if (!ours)
 		snprintf(ret, size, "systemd does not read %s", a->dropin);
-	else if (unit_fingerprint(files, n, a->dropin, now, &err) < 0)
+	else if (adoption_drift(a, &in, &words, &err) < 0)
 		snprintf(ret, size, "%s is not understood any more: %.100s", a->unit, err.msg);
-	else if (strcmp(now, a->fingerprint) != 0)
-		snprintf(ret, size, "%s was edited since it was adopted", a->unit);
+	else if (*words)
+		snprintf(ret, size, "%s is not what was adopted: %.160s", a->unit, words);
 }
 
 /* --- The judge -------------------------------------------------------------------------------- */

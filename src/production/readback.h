@@ -53,11 +53,12 @@ typedef struct ProcessSight {
 int readback_judge(const Adoption *a, const Generation *g, const ProcessSight *sight,
 		   int64_t flipped_at_us, Readback *ret, Err *err) _must_check_;
 /* Was the unit edited since it was adopted, or is our drop-in not among its files any more? A
- * sentence in `ret`; "" when neither. Pure. */
+ * sentence in `ret`; "" when neither. Reads the files that are adopted in part. */
 void readback_drift(const Adoption *a, const UnitFile *files, size_t n, char *ret, size_t size);
 /* The real thing: `pid` is the unit's main process (0: it has none); where that is a shell or the
  * like, the program that it started is looked at. `files` are the unit's now, for drift. -EACCES:
- * not our process to look at. */
+ * not our process to look at. -EAGAIN: the
+ * program has not been executed yet. */
 int readback_process(const Adoption *a, const Generation *g, pid_t pid, const UnitFile *files,
 		     size_t n_files, int64_t flipped_at_us, Readback *ret, Err *err) _must_check_;
 /* {"pid", "started_at_us", "flipped_at_us", "fresh", "drift", "same", "words", "values":

@@ -4,6 +4,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/openat2.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -260,11 +261,41 @@ static int read_words(Sight *s, Err *err)
 	return r;
 }
 
+static bool exe_of(pid_t pid, char ret[PATH_MAX])
+{
+	char path[64];
+	snprintf(path, sizeof(path), "/proc/%d/exe", (int)pid);
+	ssize_t n = readlink(path, ret, PATH_MAX - 1);
+	ret[n > 0 ? n : 0] = '\0';
+	return n > 0;
+}
+
+/* Between fork and exec it is still the manager, or the manager's helper. */
+static int check_executed(pid_t pid, Err *err)
+{
+	char exe[PATH_MAX], parent[PATH_MAX];
+	Stat st;
+	int r = stat_read(pid, &st, err);
+	if (r < 0)
+		return r;
+	if (!exe_of(pid, exe))
+		return 0;
+	const char *name = strrchr(exe, '/');
+	if ((exe_of(st.parent, parent) && strcmp(exe, parent) == 0) ||
+	    (name && strcmp(name, "/systemd-executor") == 0))
+		return err_set(err, -EAGAIN, "process %d has not become its program yet", (int)pid);
+	return 0;
+}
+
 int sight_read(const Adoption *a, pid_t main_pid, Sight *ret, Err *err)
 {
-	_cleanup_(sight_done) Sight s = {.p.pid = behind_wrappers(a, main_pid)};
+	_cleanup_(sight_done) Sight s = {0};
 	Stat before, after;
-	int r = stat_read(s.p.pid, &before, err);
+	int r = check_executed(main_pid, err);
+	if (r < 0)
+		return r;
+	s.p.pid = behind_wrappers(a, main_pid);
+	r = stat_read(s.p.pid, &before, err);
 	if (r >= 0)
 		r = read_words(&s, err);
 	if (r >= 0)

@@ -10,7 +10,8 @@ typedef struct Sight {
 } Sight;
 
 /* Of the unit's main process, or of the program that it started where it is a shell or the like.
- * -ESRCH: it ended meanwhile. -EACCES: not ours to look at. */
+ * -ESRCH: it ended meanwhile. -EACCES: not ours to look at. -EAGAIN: the manager's process has not
+ * become the unit's program yet (a unit of Type=simple counts as started by then). */
 int sight_read(const Adoption *a, pid_t main_pid, Sight *ret, Err *err) _must_check_;
 void sight_done(Sight *s);
 

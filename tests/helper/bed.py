@@ -1,0 +1,186 @@
+"""What the tests of dream-helper stand on: a systemd of their own, units that show what they were started with, the units of
+data/ around the program that was built, and the protocol."""
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../run"))
+from tap import run_cases
+
+ROOT = os.path.abspath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../.."))
+HELPER = os.environ["DREAM_HELPER"]
+ADOPT = os.environ["DREAM_ADOPT"]
+SOCKET = "/run/dream-helper.sock"
+STATE = "/var/lib/dream-production"
+ADOPTED = "/etc/dream/adopted"
+UNITS = "/etc/systemd/system"
+DREAM_UID = 900
+PRIVATE = ("/etc/dream", STATE, "/srv")
+
+
+def sh(*args, check=True):
+    p = subprocess.run(args, capture_output=True, text=True, timeout=60)
+    assert not check or p.returncode == 0, f"{args}: {p.returncode} {p.stdout}{p.stderr}"
+    return p.stdout.strip()
+
+
+def show(unit, prop):
+    return sh("systemctl", "show", "--property=" + prop, "--value", unit)
+
+
+def write(path, text, mode=0o644):
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "w") as f:
+        f.write(text)
+    os.chmod(path, mode)
+
+
+def wait(what, ready, seconds=20):
+    deadline = time.monotonic() + seconds
+    while True:
+        value = ready()
+        if value:
+            return value
+        assert time.monotonic() < deadline, "never: " + what
+        time.sleep(0.005)
+
+
+# --- The machine --------------------------------------------------------------------------------
+
+
+def private(path):
+    """A folder that is empty and ours, in this sandbox only. Units see it too: their manager is in the same namespace."""
+    os.makedirs(path, exist_ok=True)
+    sh("mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", path)
+
+
+def install(helper=HELPER):
+    """The units of data/, around this program."""
+    for name in ("dream-helper.socket", "dream-helper.service", "dream-recover.service"):
+        text = open(f"{ROOT}/data/{name}").read()
+        write(f"{UNITS}/{name}", text.replace("/usr/libexec/dream-helper", helper))
+    sh("systemctl", "daemon-reload")
+    sh("systemctl", "start", "dream-helper.socket")
+
+
+def boot():
+    """What a test begins with, once: the private folders and the helper behind its socket."""
+    sh("systemctl", "start", "sandbox.target", "--no-block", check=False)
+    for path in PRIVATE:
+        private(path)
+    # In the sandbox the program may be where units with ProtectHome= or PrivateTmp= cannot see it.
+    shutil.copy(HELPER, "/srv/dream-helper")
+    os.chmod("/srv/dream-helper", 0o755)
+    install("/srv/dream-helper")
+
+
+def unit(name, service, section=""):
+    write(f"{UNITS}/{name}", f"[Unit]\n{section}\n[Service]\n{service}\n")
+
+
+def adopt(name, *wishes):
+    sh("systemctl", "daemon-reload")
+    sh(ADOPT, name, *wishes)
+    sh("systemctl", "daemon-reload")
+
+
+def pid_of(name):
+    return int(show(name, "MainPID"))
+
+
+def argv_of(name):
+    return open(f"/proc/{pid_of(name)}/cmdline").read().split("\0")[:-1]
+
+
+def environ_of(name):
+    pairs = open(f"/proc/{pid_of(name)}/environ").read().split("\0")[:-1]
+    return dict(p.split("=", 1) for p in pairs)
+
+
+def tree(*folders):
+    """Every file of the folders with all that counts: to see that nothing changed."""
+    seen = {}
+    for folder in folders:
+        for at, dirs, files in os.walk(folder):
+            for name in dirs + files:
+                path = os.path.join(at, name)
+                st = os.lstat(path)
+                what = os.readlink(path) if os.path.islink(path) else open(path, "rb").read() if os.path.isfile(path) else ""
+                seen[path] = (st.st_mode, st.st_uid, st.st_gid, what)
+    return seen
+
+
+# --- The protocol -------------------------------------------------------------------------------
+
+
+class Refused(Exception):
+    def __init__(self, reply):
+        super().__init__(f"{reply.get('error')}: {reply.get('message')}")
+        self.error = reply.get("error")
+
+
+class Client:
+    def __init__(self, path=SOCKET, timeout=30):
+        self.s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.s.settimeout(timeout)
+        self.s.connect(path)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.s.close()
+
+    def send(self, packet):
+        self.s.send(packet if isinstance(packet, bytes) else json.dumps(packet).encode())
+
+    def receive(self):
+        data = self.s.recv(1 << 17)
+        if not data:
+            raise ConnectionResetError("the helper has closed the connection")
+        return json.loads(data)
+
+    def ask(self, do, **members):
+        self.send({"do": do, **members})
+        reply = self.receive()
+        if not reply.pop("ok"):
+            raise Refused(reply)
+        return reply
+
+    def refused(self, do, **members):
+        """The error with which it is refused."""
+        try:
+            reply = self.ask(do, **members)
+        except Refused as e:
+            return e.error
+        raise AssertionError(f"{do} {members} was done: {reply}")
+
+
+def as_user(uid, body):
+    """Runs body() in a process of another user: None, or the text of what went wrong."""
+    r, w = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(r)
+        try:
+            os.setgroups([])
+            os.setgid(uid)
+            os.setuid(uid)
+            body()
+        except BaseException as e:  # all of it is the answer
+            import traceback
+            os.write(w, traceback.format_exc().encode()[-4000:] or repr(e).encode())
+        os._exit(0)
+    os.close(w)
+    text = b""
+    while chunk := os.read(r, 4096):
+        text += chunk
+    os.close(r)
+    os.waitpid(pid, 0)
+    assert not text, text.decode()
