@@ -383,16 +383,62 @@ static void on_asked(void *ctx, const json_t *reply, const Err *err)
 		a->err = *err;
 }
 
+/* Nobody waits for this answer any more: when it comes it is dropped. */
+static void abandon(Helper *h, const Asked *a)
+{
+	for (Question *q = h->first; q; q = q->next)
+		if (q->ctx == a)
+			q->done = NULL;
+}
+
+static bool is_waiting_to_send(const Helper *h)
+{
+	for (const Question *q = h->first; q; q = q->next)
+		if (q->packet)
+			return true;
+	return false;
+}
+
+/* The connection alone is waited on, not the loop: we may have been called by it, and it cannot
+ * turn inside of itself. */
+static int wait_once(Helper *h, int64_t left_us, Err *err)
+{
+	if (h->later) {
+		(void)on_later(NULL, h);
+		return 0;
+	}
+	if (h->fd < 0)
+		return err_set(err, -ECONNRESET, "dream-helper has ended");
+	struct pollfd p = {.fd = h->fd,
+			   .events = (short)(POLLIN | (is_waiting_to_send(h) ? POLLOUT : 0))};
+	int n = left_us > 0 ? poll(&p, 1, (int)(left_us / 1000) + 1) : 0;
+	if (n < 0)
+		return errno == EINTR ? 0
+				      : err_set(err, -errno, "cannot wait for dream-helper: %m");
+	if (n == 0 && left_us <= 0)
+		return err_set(err, -ETIMEDOUT,
+			       "dream-helper has not answered in time; what it was asked may still "
+			       "happen");
+	if (n > 0)
+		(void)on_io(NULL, h->fd,
+			    (uint32_t)(p.revents & POLLIN    ? EPOLLIN
+				       : p.revents & POLLOUT ? EPOLLOUT
+							     : EPOLLHUP),
+			    h);
+	return 0;
+}
+
 int helper_ask(Helper *h, json_t *request, int64_t timeout_us, json_t **ret, Err *err)
 {
 	Asked a = {0};
+	int64_t until_us = clock_mono_us(&clock_system) + timeout_us;
 	int r = helper_call(h, request, timeout_us, on_asked, &a, err);
 	while (r >= 0 && !a.over)
-		r = sd_event_run(h->loop, UINT64_MAX);
-	if (r < 0)
-		return a.over ? r
-			      : err_set(err, r, "%s",
-					err && err->msg[0] ? err->msg : "the event loop failed");
+		r = wait_once(h, until_us - clock_mono_us(&clock_system), err);
+	if (r < 0) {
+		abandon(h, &a);
+		return r;
+	}
 	if (!a.reply)
 		return err_set(err, a.err.code, "%s", a.err.msg);
 	*ret = a.reply;

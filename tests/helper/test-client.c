@@ -260,6 +260,33 @@ TEST(waiting_gives_the_reply_or_the_refusal)
 		  ETIMEDOUT);
 }
 
+static int ask_inside(sd_event_source *source, void *userdata)
+{
+	Bench *b = userdata;
+	json_auto_t *reply = NULL;
+	Err err = ERR_INIT;
+	(void)source;
+	CHECK_OK(
+	    helper_ask(b->h, json_pack("{s:s, s:i}", "do", "echo", "n", 9), LONG_US, &reply, &err));
+	CHECK_INT(js_int(reply, "n", 0), 9);
+	return sd_event_exit(b->loop, 0);
+}
+
+TEST(waiting_is_possible_while_the_loop_turns)
+{
+	BENCH(b);
+	Seen s = {0};
+	Err err = ERR_INIT;
+	sd_event_source *inside = NULL;
+	/* One that was asked before gets its answer, too. */
+	CHECK_OK(helper_call(b.h, json_pack("{s:s, s:i}", "do", "echo", "n", 8), LONG_US, on_done,
+			     &s, &err));
+	CHECK_OK(sd_event_add_defer(b.loop, &inside, ask_inside, &b));
+	CHECK_OK(sd_event_loop(b.loop));
+	CHECK_INT(s.calls, 1);
+	sd_event_source_unref(inside);
+}
+
 static void close_inside(void *ctx, const json_t *reply, const Err *err)
 {
 	Bench *b = ctx;
