@@ -115,8 +115,7 @@ static int decide_here(const Wish *w, bool *ret_unknown)
 	if (r < 0)
 		return *ret_unknown ? EXIT_FAILED : cli_fail(EXIT_FAILED, &err);
 	if (b.version == 0)
-		return cli_failf(EXIT_FAILED, "there is no baseline that it could change: nothing "
-					      "is adopted yet ('dream adopt')");
+		return decider_no_baseline(&d);
 	r = w->yes ? refuse_unfit(&d, promotion, &b) : 0;
 	return r ? r : decide(&d, w, promotion, &b);
 }

@@ -11,18 +11,6 @@ typedef struct Options {
 	bool json;
 } Options;
 
-static int no_baseline(const Decider *d)
-{
-	if (d->units_fault.code < 0)
-		return cli_failf(EXIT_FAILED,
-				 "there is no baseline, and it is not known what is adopted: %s",
-				 d->units_fault.msg);
-	return cli_failf(EXIT_FAILED, d->n_units
-					  ? "there is no baseline yet"
-					  : "there is no baseline: nothing is adopted yet ('dream "
-					    "adopt')");
-}
-
 static void how_text(const Baseline *b, Str *out)
 {
 	str_addf(out, "%s", *b->why ? b->why : "?");
@@ -89,7 +77,7 @@ static int current(const Options *o)
 	if (decider_baseline(&d, &b, &err) < 0)
 		return cli_fail(EXIT_FAILED, &err);
 	if (b.version == 0)
-		return no_baseline(&d);
+		return decider_no_baseline(&d);
 	return o->json ? print_json(baseline_json(&b)) : print_current(&b);
 }
 
@@ -225,7 +213,7 @@ static int history(const Options *o)
 	json_decref(l.last_params);
 	if (r < 0)
 		return cli_fail(EXIT_FAILED, &err);
-	return any || o->json ? print_log(&l, o->json) : no_baseline(&d);
+	return any || o->json ? print_log(&l, o->json) : decider_no_baseline(&d);
 }
 
 /* --- diff ------------------------------------------------------------------------------------ */
@@ -327,7 +315,7 @@ static int diff(const Options *o)
 	if (decider_baseline(&d, &b, &err) < 0)
 		return cli_fail(EXIT_FAILED, &err);
 	if (b.version == 0)
-		return no_baseline(&d);
+		return decider_no_baseline(&d);
 	if (look(&d, &b, &lines, &err) < 0)
 		return cli_fail(EXIT_FAILED, &err);
 	return print_lines(&b, lines, o->json);

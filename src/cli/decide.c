@@ -153,6 +153,17 @@ int decider_baseline(const Decider *d, Baseline *ret, Err *err)
 	return r == -EROFS ? 0 : r;
 }
 
+int decider_no_baseline(const Decider *d)
+{
+	if (d->units_fault.code < 0)
+		return cli_failf(EXIT_FAILED,
+				 "there is no baseline, and it is not known what is adopted: %s",
+				 d->units_fault.msg);
+	return cli_failf(EXIT_FAILED, d->n_units ? "there is no baseline yet"
+						 : "there is no baseline: nothing is adopted yet "
+						   "('dream adopt')");
+}
+
 const Experiment *decider_experiment(const Decider *d, const json_t *promotion)
 {
 	return config_experiment(d->plan, js_str(promotion, "experiment", ""));

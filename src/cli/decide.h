@@ -33,6 +33,8 @@ int decider_ask_helper(const Decider *d, const char *what, const char *unit, jso
 		       Err *err) _must_check_;
 /* The current version; the first one is made of what is adopted, where we may write. */
 int decider_baseline(const Decider *d, Baseline *ret, Err *err) _must_check_;
+/* Says why there is none; returns EXIT_FAILED. */
+int decider_no_baseline(const Decider *d);
 int decider_validate(const Decider *d, const json_t *promotion, const Baseline *b, Validation *ret,
 		     Err *err) _must_check_;
 /* The experiment of a promotion; NULL when the configuration has none of that name. */

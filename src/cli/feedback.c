@@ -32,9 +32,7 @@ static int run(const void *options, int argc, char **argv)
 	if (decider_baseline(&d, &b, &err) < 0)
 		return cli_fail(EXIT_FAILED, &err);
 	if (b.version == 0)
-		return cli_failf(EXIT_FAILED,
-				 "there is no baseline that it could be about: nothing "
-				 "is adopted yet ('dream adopt')");
+		return decider_no_baseline(&d);
 	f.baseline_version = b.version;
 	decider_who(NULL, &f.by);
 	if (feedback_append(d.store, d.key, &f, &err) < 0)

@@ -140,8 +140,7 @@ static int make(const Options *o, int argc, char **argv)
 	if (decider_baseline(&d, &b, &err) < 0)
 		return cli_fail(EXIT_FAILED, &err);
 	if (b.version == 0)
-		return cli_failf(EXIT_FAILED, "there is no baseline that it could change: nothing "
-					      "is adopted yet ('dream adopt')");
+		return decider_no_baseline(&d);
 	r = promotion_by_hand(&d, x, &b, argc, argv, o->reason, &promotion);
 	if (r)
 		return r;

@@ -60,16 +60,16 @@ static void add_state(const Fate *fate, const Baseline *b, const json_t *promoti
 	_cleanup_(str_done) Str words = STR_INIT;
 	Err why = ERR_INIT;
 	const char *digest = js_str(json_object_get(promotion, "signature"), "digest", "");
-	str_add(&words, promotion_state_name(fate ? fate->state : PROMOTION_PROPOSED));
-	if (fate && fate->decided) {
-		str_add(&words, "; ");
+	PromotionState state = fate ? fate->state : PROMOTION_PROPOSED;
+	bool is_decision = state == PROMOTION_APPROVED || state == PROMOTION_REJECTED;
+	if (!is_decision)
+		str_addf(&words, "%s; ", promotion_state_name(state));
+	if (fate && fate->decided)
 		decision_text(&fate->decision, &words);
-	} else {
-		str_add(&words, "; nobody has decided yet");
-	}
-	if (fate && fate->state == PROMOTION_APPROVED &&
-	    approval_holds(&fate->decision, digest, b->version, clock_now_us(&clock_system), &why) <
-		0)
+	else
+		str_add(&words, "nobody has decided yet");
+	if (state == PROMOTION_APPROVED && approval_holds(&fate->decision, digest, b->version,
+							  clock_now_us(&clock_system), &why) < 0)
 		str_addf(&words, "; it does not hold any more: %s", why.msg);
 	if (fate && *fate->words) {
 		str_add(&words, "; ");

@@ -18,6 +18,7 @@ typedef struct Walk {
 	Table *table;
 	json_t *array, *states;
 	const Fates *fates;
+	int64_t baseline_version;
 	int64_t shown;
 	int exit_code;
 } Walk;
@@ -28,6 +29,16 @@ static const char *state_of(const Walk *w, const json_t *body)
 {
 	const Fate *fate = fates_of(w->fates, js_str(body, "id", ""));
 	return promotion_state_name(fate ? fate->state : PROMOTION_PROPOSED);
+}
+
+/* An approval that holds no more says so. */
+static bool has_lapsed(const Walk *w, const json_t *body)
+{
+	const Fate *fate = fates_of(w->fates, js_str(body, "id", ""));
+	const char *digest = js_str(json_object_get(body, "signature"), "digest", "");
+	return fate && fate->state == PROMOTION_APPROVED &&
+	       approval_holds(&fate->decision, digest, w->baseline_version,
+			      clock_now_us(&clock_system), NULL) < 0;
 }
 
 static void add_row(const Walk *w, const Record *r, const json_t *body)
@@ -49,7 +60,7 @@ static void add_row(const Walk *w, const Record *r, const json_t *body)
 	table_cell(t, "%s", js_str(body, "id", "-"));
 	table_cell(t, "%.19sZ", at);
 	table_cell(t, "%s", js_str(body, "experiment", "-"));
-	table_cell(t, "%s", state_of(w, body));
+	table_cell(t, "%s%s", state_of(w, body), has_lapsed(w, body) ? " (lapsed)" : "");
 	table_cell(t, "%s", changes.s ? changes.s : "none");
 }
 
@@ -78,6 +89,7 @@ static int list(Walk *w, Store *store)
 					      {"changes", ALIGN_LEFT, COLUMN_CUT}};
 	_cleanup_(table_freep) Table *table = NULL;
 	_cleanup_(fates_freep) Fates *fates = NULL;
+	_cleanup_(baseline_done) Baseline baseline = {0};
 	json_auto_t *array = json_array(), *states = json_object();
 	Err err = ERR_INIT;
 	bool failed = false;
@@ -88,6 +100,9 @@ static int list(Walk *w, Store *store)
 	w->states = states;
 	int r = store ? fates_load(store, w->pinned_key, &fates, &err) : 0;
 	w->fates = fates;
+	if (r == 0 && store)
+		r = baseline_current(store, w->pinned_key, &baseline, &err);
+	w->baseline_version = baseline.version;
 	if (r == 0 && store)
 		r = store_records(store, "promotion", false, 0, list_one, w, &err);
 	if (r < 0)
