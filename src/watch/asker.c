@@ -118,18 +118,31 @@ static int take_ask(Asker *a, Err *err)
 	return 0;
 }
 
-static int open_client(Asker *a, HttpLoop *http, const char *url, const char *token, Err *err)
+static int open_client(Asker *a, HttpLoop *http, const HttpTarget *target, const char *token,
+		       Err *err)
 {
-	HttpTarget target = {0};
-	int r = httptarget_parse(url, &target, err);
 	/* A connection of its own for each request: one that was kept may just be closing, and that
 	 * would be no failure of the service. */
-	HttpClientSpec spec = {.target = &target,
+	HttpClientSpec spec = {.target = target,
 			       .token = token,
 			       .close_each = true,
 			       .connect_timeout_us = CONNECT_TIMEOUT_US};
+	return httpclient_new(http, &spec, &a->client, err);
+}
+
+static int reach(Asker *a, HttpLoop *http, const WatchedService *s, const ServerCommand *c,
+		 Err *err)
+{
+	_cleanup_free_ char *url = NULL;
+	_cleanup_free_ char *token = NULL;
+	HttpTarget target = {0};
+	int r = take_url(a, c, &url, err);
 	if (r >= 0)
-		r = httpclient_new(http, &spec, &a->client, err);
+		r = httptarget_parse(url, &target, err);
+	if (r >= 0)
+		r = read_token(s, &token, err);
+	if (r >= 0)
+		r = open_client(a, http, &target, token, err);
 	httptarget_done(&target);
 	return r;
 }
@@ -137,7 +150,6 @@ static int open_client(Asker *a, HttpLoop *http, const char *url, const char *to
 static int open_all(Asker *a, HttpLoop *http, const WatchedService *s, const ServerCommand *c,
 		    Err *err)
 {
-	_cleanup_free_ char *url = NULL, *token = NULL;
 	int r = take_protocol(a, err);
 	if (r >= 0)
 		r = take_model(a, c, err);
@@ -146,10 +158,7 @@ static int open_all(Asker *a, HttpLoop *http, const WatchedService *s, const Ser
 	/* A service of no known kind is asked by HTTP only where its address is given. */
 	if (r < 0 || (!server_speaks_http(a->kind) && !s->service->url))
 		return r;
-	r = take_url(a, c, &url, err);
-	if (r >= 0)
-		r = read_token(s, &token, err);
-	return r < 0 ? r : open_client(a, http, url, token, err);
+	return reach(a, http, s, c, err);
 }
 
 int asker_open(Systemd *systemd, HttpLoop *http, const WatchedService *s, Asker *ret, Err *err)

@@ -85,24 +85,41 @@ static void again(FirstAnswer *f)
 
 /* --- On the GPU ------------------------------------------------------------------------------ */
 
+static int read_card(const char *uuid, GpuState *ret)
+{
+	Nvml *nvml = NULL;
+	size_t gpu = 0;
+	int r = nvml_open(NULL, &nvml, NULL);
+	if (r >= 0)
+		r = nvml_find(nvml, uuid, &gpu, NULL);
+	if (r >= 0)
+		r = nvml_look(nvml, gpu, GPU_LOOK_MEMORY, ret, NULL);
+	nvml_close(nvml);
+	return r;
+}
+
+static int read_pids(const FirstAnswer *f, pid_t **ret, size_t *ret_n)
+{
+	UnitState now = {0};
+	int r = unit_state(f->systemd, f->spec->service->unit, &now, NULL);
+	const Owner o = {.name = name_of(f), .cgroup = now.cgroup};
+	if (r >= 0)
+		r = *now.cgroup ? owner_pids(&o, ret, ret_n) : -ENOENT;
+	unit_state_done(&now);
+	return r;
+}
+
 /* PLACED_NO_LIST where it cannot be asked. */
 static PlacementProof prove(const FirstAnswer *f)
 {
 	PlacementProof p = {.placement = PLACED_NO_LIST};
-	_cleanup_(nvml_closep) Nvml *nvml = NULL;
-	_cleanup_free_ GpuState *state = calloc(1, sizeof(*state));
-	_cleanup_free_ pid_t *pids = NULL;
-	UnitState now = {0};
-	size_t gpu, n = 0;
-	if (!state || nvml_open(NULL, &nvml, NULL) < 0 ||
-	    nvml_find(nvml, f->gpu_uuid, &gpu, NULL) < 0 ||
-	    nvml_look(nvml, gpu, GPU_LOOK_MEMORY, state, NULL) < 0 ||
-	    unit_state(f->systemd, f->spec->service->unit, &now, NULL) < 0)
-		return p;
-	const Owner o = {.name = name_of(f), .cgroup = now.cgroup};
-	if (*now.cgroup && owner_pids(&o, &pids, &n) >= 0)
-		p = placement_prove(state, o.name, pids, n, f->spec->gpu_bytes);
-	unit_state_done(&now);
+	GpuState *state = calloc(1, sizeof(*state));
+	pid_t *pids = NULL;
+	size_t n = 0;
+	if (state && read_card(f->gpu_uuid, state) >= 0 && read_pids(f, &pids, &n) >= 0)
+		p = placement_prove(state, name_of(f), pids, n, f->spec->gpu_bytes);
+	free(state);
+	free(pids);
 	return p;
 }
 

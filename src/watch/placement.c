@@ -67,20 +67,34 @@ static void found_off(Watched *d, const PlacementProof *p)
 	watched_tell(d, HARD_CPU, p->reason);
 }
 
+static bool may_look(const Watched *d)
+{
+	return d->watch->nvml && d->spec->wants_gpu && !d->asker.contained && d->answers &&
+	       !d->expected && !d->changed && d->cgroup && *d->cgroup && d->seen.phase == UNIT_UP;
+}
+
+/* -errno: it cannot be seen just now. */
+static int prove(const Watched *d, PlacementProof *ret)
+{
+	Watch *w = d->watch;
+	const Owner o = {.name = d->spec->service->name, .cgroup = d->cgroup};
+	pid_t *pids = NULL;
+	size_t n = 0;
+	int r = owner_pids(&o, &pids, &n);
+	if (r >= 0)
+		r = nvml_look(w->nvml, w->gpu, GPU_LOOK_MEMORY, w->state, NULL);
+	if (r >= 0)
+		*ret = placement_prove(w->state, o.name, pids, n, d->spec->gpu_bytes);
+	free(pids);
+	return r;
+}
+
 /* A service that answers has loaded what it needs; before that nothing can be said. */
 void placement_look(Watched *d)
 {
-	Watch *w = d->watch;
-	_cleanup_free_ pid_t *pids = NULL;
-	size_t n = 0;
-	const Owner o = {.name = d->spec->service->name, .cgroup = d->cgroup};
-	if (!w->nvml || !d->spec->wants_gpu || d->asker.contained || !d->answers || d->expected ||
-	    d->changed || !d->cgroup || !*d->cgroup || d->seen.phase != UNIT_UP)
+	PlacementProof p;
+	if (!may_look(d) || prove(d, &p) < 0)
 		return;
-	if (owner_pids(&o, &pids, &n) < 0 ||
-	    nvml_look(w->nvml, w->gpu, GPU_LOOK_MEMORY, w->state, NULL) < 0)
-		return;
-	PlacementProof p = placement_prove(w->state, o.name, pids, n, d->spec->gpu_bytes);
 	if (p.placement == PLACED_NOT || p.placement == PLACED_LITTLE)
 		found_off(d, &p);
 	else
