@@ -223,6 +223,22 @@ def a_promotion_moves_between_machines_only_with_a_trusted_key():
         assert done.code == 1 and "links are not followed" in done.err, done
 
 
+def what_a_run_proposes_and_exports_is_read_back():
+    with Machine() as m:
+        done = m.dream("run", "--seed", "7")
+        assert done.code == 0, done
+        [p] = m.json("promotions")["promotions"]
+        exported = sorted(m.path.glob("artifacts/dream/promotions/*.yaml"))
+        ours = [e for e in exported if p["id"] in e.read_text()]
+        assert ours, exported
+        m.ok("feedback", "good", "so there is a baseline")
+        out = m.ok("promotion", "import", ours[0])
+        assert "It is here already." in out and "Fit for production now: yes" in out, out
+        for words in ["fitness", "stt_latency_ms", "kloros.service ASR_WHISPER_SIZE", "6 pairs"]:
+            assert words in out, (words, out)
+        m.ok("approve", p["id"])
+
+
 def nothing_running_is_drift():
     with Machine() as m:
         m.ok("feedback", "good", "it is quick")
@@ -254,6 +270,7 @@ if __name__ == "__main__":
         an_approval_does_not_survive_a_baseline_that_moved,
         the_log_shows_versions_and_what_people_said,
         a_promotion_moves_between_machines_only_with_a_trusted_key,
+        what_a_run_proposes_and_exports_is_read_back,
         nothing_running_is_drift,
         wrong_words_are_explained,
     ])
