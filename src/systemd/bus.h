@@ -113,6 +113,12 @@ int unit_run_transient(Systemd *s, const TransientSpec *spec, JobDone *done, voi
 /* Forgets a failed unit ("systemctl reset-failed"). */
 int unit_reset_failed(Systemd *s, const char *unit, Err *err) _must_check_;
 
+/* The manager reads its unit files anew ("systemctl daemon-reload"), and returns when it has. It may
+ * say that it did where it could not: look at the unit's needs_reload. */
+int systemd_reload(Systemd *s, Err *err) _must_check_;
+/* The name that is the unit's own, where `unit` is an alias. New string. */
+int unit_own_name(Systemd *s, const char *unit, char **ret, Err *err) _must_check_;
+
 /* Called from the loop when the unit is in another state than when the watch began, and at every
  * change after that, until forgotten. Several changes in a row may come as one. When the manager is
  * gone, `active` is "". */
