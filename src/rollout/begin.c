@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "record/decision.h"
 #include "rollout/ab.h"
+#include "rollout/fate.h"
 #include "service/quiesce.h"
 
 /* --- The pieces ------------------------------------------------------------------------------ */
@@ -178,6 +179,12 @@ static int validate(Rollout *r, Err *err)
 	if (v.ok)
 		return 0;
 	validation_words(&v, &why);
+	Err unsaid = ERR_INIT;
+	if (promotion_refuse(r->w.store, r->w.key, r->promotion, r->baseline.version, &v, &unsaid) <
+	    0)
+		log_event(r->w.log, LOG_WARN_, "rollout.not_recorded", NULL,
+			  "that %s was refused could not be recorded: %s", r->promotion_id,
+			  unsaid.msg);
 	return err_set(err, -EPERM, "promotion %s is not fit for production: %s", r->promotion_id,
 		       why.s ? why.s : "no reason is known");
 }

@@ -116,10 +116,16 @@ static int add_rollout(void *userdata, const Record *r, const json_t *body)
 	if (!*promotion || strlen(promotion) > PROMOTION_ID_MAX)
 		return 0; /* of a way back: no promotion's */
 	Fate *fate = fate_for(f, promotion);
+	const char *rollout = js_str(body, "rollout", "");
 	if (!fate)
 		return err_oom(f->err);
+	/* What went to production and is asked for again is refused, for the baseline moved; what
+	 * became of it stays what became of it. */
+	bool decided_since = fate->decided && fate->decision.seq > fate->rollout_seq;
+	if (!*rollout && *fate->rollout && !decided_since)
+		return 0;
 	fate->rollout_seq = r->seq;
-	str_copy_to(js_str(body, "rollout", ""), fate->rollout, sizeof(fate->rollout));
+	str_copy_to(rollout, fate->rollout, sizeof(fate->rollout));
 	str_copy_to(js_str(body, "words", ""), fate->words, sizeof(fate->words));
 	if (!fate->decided || fate->decision.seq < r->seq)
 		fate->state = state_of(body);

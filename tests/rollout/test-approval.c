@@ -395,6 +395,28 @@ TEST(a_refusal_is_said_once)
 	box_done(&box);
 }
 
+TEST(a_refusal_afterwards_does_not_hide_what_became_of_it)
+{
+	Box box;
+	Check checks[2] = {{.ok = false}, {.ok = false}};
+	const char *p = "promotion-spica-1";
+	Approval a = approval(true, "anna"), ret;
+	box_new(&box);
+	json_auto_t *promotion = signed_promotion(box.key);
+	Validation v = refusal(checks, "baseline", "adopted");
+	CHECK_OK(approval_append(box.store, box.key, &a, &ret, NULL));
+	add_step(&box, p, "ended", "committed");
+	CHECK_INT(promotion_refuse(box.store, box.key, promotion, 2, &v, NULL), 1);
+	CHECK_INT(state_of(&box, p), PROMOTION_COMMITTED);
+	/* Approved once more, and then refused. */
+	a.baseline_version = 2;
+	CHECK_OK(approval_append(box.store, box.key, &a, &ret, NULL));
+	CHECK_INT(state_of(&box, p), PROMOTION_APPROVED);
+	CHECK_INT(promotion_refuse(box.store, box.key, promotion, 3, &v, NULL), 1);
+	CHECK_INT(state_of(&box, p), PROMOTION_REFUSED);
+	box_done(&box);
+}
+
 TEST(a_promotion_is_stored_once_and_never_under_anothers_name)
 {
 	Box box;
