@@ -46,23 +46,29 @@ const char *judge_verdict_name(JudgeVerdict v); /* "inconclusive", "no_worse", "
 typedef struct JudgeReport {
 	JudgeVerdict verdict;
 	double baseline, now; /* medians at like load; NAN */
-	double change;	      /* now / baseline - 1; NAN */
-	double lo, hi;	      /* of the change, at the stated error rate; NAN */
+	double change;	      /* of the middle, at equal load: 0.2 is a fifth worse; NAN */
+	double lo, hi;	      /* of the change, at the stated error rate; NAN, or infinite */
 	double rho,
-	    variance;	 /* of the baseline: lag-1 correlation, long-run variance of the logs */
-	double evidence; /* how near to "worse": 1 is there */
-	size_t n_baseline, n, n_unlike, n_failed;
+	    variance;	    /* of the baseline: lag-1 correlation, long-run variance of the logs */
+	double n_effective; /* independent samples that the baseline is worth */
+	double evidence;    /* how near to "worse": 1 is there */
+	size_t n_baseline, n;
+	size_t n_unlike; /* at a load that the baseline does not know: not counted */
+	size_t n_failed; /* counted, as worse than any value */
+	size_t n_unfit;	 /* no number, not positive, out of order or stuck: not counted */
 	char words[240];
 } JudgeReport;
 
 typedef struct Judge Judge;
 
-/* The baseline is copied. -ENOMEM, -EINVAL for a spec out of range. Too few samples are no error:
- * the verdict stays inconclusive and says so. */
+/* The newest 32768 samples of the baseline are copied. -ENOMEM, -EINVAL for a spec out of range.
+ * Too few samples are no error: the verdict stays inconclusive and says so. */
 int judge_new(const JudgeSpec *spec, const JudgeSample *baseline, size_t n, Judge **ret,
 	      Err *err) _must_check_;
 Judge *judge_free(Judge *j); /* accepts NULL, returns NULL */
 DEFINE_CLEANUP(Judge *, judge_free)
-/* After each one the verdict may be asked. -ENOMEM. */
+/* After each one the verdict may be asked. Samples come in the order of their time, that of the
+ * baseline first. Constant time and memory; 0. */
 int judge_add(Judge *j, const JudgeSample *s) _must_check_;
-void judge_report(const Judge *j, JudgeReport *ret);
+JudgeVerdict judge_verdict(const Judge *j);	     /* cheap */
+void judge_report(const Judge *j, JudgeReport *ret); /* looks through the baseline: about a ms */
