@@ -218,9 +218,12 @@ static MachineDo begin_colocated(const MachineSpec *spec, Machine *m)
 
 static MachineDo next_isolated(const MachineSpec *spec, Machine *m)
 {
+	if (m->next + 1 >= spec->n) {
+		m->next = 0;
+		return begin_colocated(spec, m);
+	}
 	m->next++;
-	return m->next < spec->n ? trial(m, PHASE_ISOLATED, bit(m->next))
-				 : begin_colocated(spec, m);
+	return trial(m, PHASE_ISOLATED, bit(m->next));
 }
 
 static MachineDo begin(const MachineSpec *spec, Machine *m)

@@ -18,7 +18,8 @@
  *
  * Restarts of one unit with k parameters on it, at most: k + 1 when all are good, the cold start
  * included; k + 2 when one is bad; k + 1 + (dropped) when nothing fails at the cold start and no
- * trial blamed one for another; 7 k + 5 whatever happens, and ROLLOUT_TRIES for taking it back. */
+ * trial blamed one for another. With k parameters in all production is changed at most 7 k + 5
+ * times, whatever happens, trials in between and every try of going back included. */
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>

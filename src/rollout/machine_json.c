@@ -68,7 +68,7 @@ static const Field fields[] = {
     MASK(kept),
     MASK(dropped),
     MASK(confirmed),
-    COUNT(next, ROLLOUT_PARAMS_MAX + 1),
+    COUNT(next, ROLLOUT_PARAMS_MAX),
     COUNT(waits, WAITS_LIMIT),
     COUNT(undo_tries, ROLLOUT_TRIES + 1),
     WORD(result, RESULT_STUCK + 1, result_word),

@@ -19,6 +19,8 @@ _Static_assert(sizeof(Machine) == (sizeof(MachineResult) + 12 * sizeof(uint32_t)
 typedef struct Space {
 	const MachineSpec *spec;
 	StepFn *step;
+	SeenFn *seen; /* may be NULL */
+	void *seen_ctx;
 	State *states;
 	int32_t *next;	 /* [state][event]; NO_STATE: it changes nothing */
 	bool *touches;	 /* [state][event]: production is changed */
@@ -128,6 +130,8 @@ static const char *expand(Space *s, int32_t at, MachineEvent e)
 	if (broken)
 		return broken;
 	const Machine whole = then.m;
+	if (s->seen)
+		s->seen(s->seen_ctx, &s->states[at].m, e, d, &whole);
 	/* For people alone: nothing that is done depends on them. */
 	then.m.last = then.m.cause = EVENT_START;
 	size_t cell = (size_t)at * EVENT_MAX_ + e, before = s->n;
@@ -351,13 +355,19 @@ static void check_ways(const Space *s, Walk *w)
 	circles_done(&c);
 }
 
-Walk walk(const MachineSpec *spec, StepFn *step)
+Walk walk_showing(const MachineSpec *spec, StepFn *step, SeenFn *seen, void *ctx)
 {
 	Walk w = {0};
-	__attribute__((cleanup(space_done))) Space s = {.spec = spec, .step = step};
+	__attribute__((cleanup(space_done)))
+	Space s = {.spec = spec, .step = step, .seen = seen, .seen_ctx = ctx};
 	if (explore(&s, &w)) {
 		count_orders(&s, &w);
 		check_ways(&s, &w);
 	}
 	return w;
+}
+
+Walk walk(const MachineSpec *spec, StepFn *step)
+{
+	return walk_showing(spec, step, NULL, NULL);
 }

@@ -21,3 +21,7 @@ typedef struct Walk {
 
 /* `step` is machine_step, or one with a fault. */
 Walk walk(const MachineSpec *spec, StepFn *step);
+
+/* The same, and every event in every state is shown: what was, what happened, what came of it. */
+typedef void SeenFn(void *ctx, const Machine *was, MachineEvent e, MachineDo d, const Machine *now);
+Walk walk_showing(const MachineSpec *spec, StepFn *step, SeenFn *seen, void *ctx);
