@@ -239,6 +239,10 @@ static int check_unit(const AdoptWorld *w, const char *unit, Err *err)
 	UnitState state = {0};
 	int r = unit_exec(w->systemd, unit, &x, err);
 	unit_exec_done(&x);
+	if (r == -ENOENT && w->places.user)
+		return err_set(
+		    err, r, "there is no unit %s among your own; the system's are adopted as root",
+		    unit);
 	if (r >= 0)
 		r = unit_own_name(w->systemd, unit, &own, err);
 	if (r >= 0)
@@ -294,7 +298,7 @@ static int plan(Adopting *at, Err *err)
 			       .dropin = ours,
 			       .user = at->w->places.user,
 			       .home = at->w->places.user ? getenv("HOME") : "/root",
-			       .read_file = adopt_read_file,
+			       .read_file = unit_read_file,
 			       .wishes = at->wishes.items,
 			       .n = at->wishes.n,
 			       .after = at->wishes.after};

@@ -35,8 +35,6 @@ typedef struct UnitTexts {
 int unittexts_read(const AdoptWorld *w, const char *unit, const char *ours, UnitTexts *ret,
 		   Err *err) _must_check_;
 void unittexts_done(UnitTexts *t);
-/* A file that a unit reads. *ret NULL: it is not there. */
-int adopt_read_file(void *ctx, const char *path, char **ret, Err *err) _must_check_;
 /* Reload, and proof that the manager has the unit's files as they are now: with our drop-in, or
  * without it. */
 int adopt_reload(const AdoptWorld *w, const char *unit, const char *ours, bool with,

@@ -98,7 +98,7 @@ static int drift_words(const AdoptWorld *w, const Adoption *a, char **ret, Err *
 				       .state_dir = w->places.state_dir,
 				       .dropin = a->dropin,
 				       .home = getenv("HOME"),
-				       .read_file = adopt_read_file};
+				       .read_file = unit_read_file};
 		r = adoption_drift(a, &in, ret, &why);
 	}
 	unittexts_done(&texts);

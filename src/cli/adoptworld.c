@@ -3,7 +3,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/file.h"
 #include "base/json.h"
 #include "cli/adopt.h"
 
@@ -128,25 +127,6 @@ int unittexts_read(const AdoptWorld *w, const char *unit, const char *ours, Unit
 	r = unitfiles_read(origin.paths, &ret->files, &ret->n, err);
 	unit_origin_done(&origin);
 	return r;
-}
-
-int adopt_read_file(void *ctx, const char *path, char **ret, Err *err)
-{
-	size_t len = 0;
-	Err why = ERR_INIT;
-	_cleanup_free_ char *text = NULL;
-	int r = file_read(path, UNIT_TEXT_MAX, &text, &len, &why);
-
-	(void)ctx;
-	*ret = NULL;
-	if (r == -ENOENT)
-		return 0;
-	if (r < 0)
-		return err_set(err, r, "%s", why.msg);
-	if (strlen(text) != len)
-		return err_set(err, -EBADMSG, "%s holds a NUL byte and is no text", path);
-	*ret = TAKE_PTR(text);
-	return 0;
 }
 
 int adopt_reload(const AdoptWorld *w, const char *unit, const char *ours, bool with, Err *err)

@@ -104,6 +104,8 @@ typedef int AdoptReadFile(void *ctx, const char *path, char **ret, Err *err);
  * folder of it could have the privileged side hand out any file; a regular file of at most 1 MiB.
  * `ctx` is not used. */
 int adoption_read_file(void *ctx, const char *path, char **ret, Err *err) _must_check_;
+/* For files that are only looked at: as their readers do, links are followed. Never waits. */
+int unit_read_file(void *ctx, const char *path, char **ret, Err *err) _must_check_;
 
 typedef struct AdoptInput {
 	const char *unit;

@@ -77,26 +77,14 @@ int unitfiles_read(char *const *paths, UnitFile **ret, size_t *ret_n, Err *err)
 	return 0;
 }
 
-/* --- Files of which there will be copies ------------------------------------------------------ */
+/* --- Files that units read -------------------------------------------------------------------- */
 
-int adoption_read_file(void *ctx, const char *path, char **ret, Err *err)
+/* Of an open file, which is closed. */
+static int take_text(int opened, const char *path, char **ret, Err *err)
 {
-	const struct open_how how = {.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY,
-				     .resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS};
-	_cleanup_(close_fd) int fd = (int)syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof(how));
+	_cleanup_(close_fd) int fd = opened;
 	struct stat st;
 	size_t len;
-
-	(void)ctx;
-	*ret = NULL;
-	if (fd < 0 && errno == ENOENT)
-		return 0;
-	if (fd < 0 && errno == ELOOP)
-		return err_set(err, -ELOOP,
-			       "there is a symbolic link in the path %s; name the file itself",
-			       path);
-	if (fd < 0)
-		return no(-errno, "read", path, err);
 	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
 		return err_set(err, -EINVAL, "%s is no regular file", path);
 	_cleanup_free_ char *same = str_fmt("/proc/self/fd/%d", fd);
@@ -110,6 +98,36 @@ int adoption_read_file(void *ctx, const char *path, char **ret, Err *err)
 		return err_set(err, -EBADMSG, "%s holds a NUL byte and is no text", path);
 	*ret = TAKE_PTR(text);
 	return 0;
+}
+
+int adoption_read_file(void *ctx, const char *path, char **ret, Err *err)
+{
+	const struct open_how how = {.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY,
+				     .resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS};
+	int fd = (int)syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof(how));
+
+	(void)ctx;
+	*ret = NULL;
+	if (fd >= 0)
+		return take_text(fd, path, ret, err);
+	if (errno == ENOENT)
+		return 0;
+	if (errno == ELOOP)
+		return err_set(err, -ELOOP,
+			       "there is a symbolic link in the path %s; name the file itself",
+			       path);
+	return no(-errno, "read", path, err);
+}
+
+int unit_read_file(void *ctx, const char *path, char **ret, Err *err)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+
+	(void)ctx;
+	*ret = NULL;
+	if (fd >= 0)
+		return take_text(fd, path, ret, err);
+	return errno == ENOENT ? 0 : no(-errno, "read", path, err);
 }
 
 /* --- Reading adoptions ------------------------------------------------------------------------ */

@@ -309,7 +309,7 @@ void readback_drift(const Adoption *a, const UnitFile *files, size_t n, char *re
 			       .n_files = n_theirs,
 			       .dropin = a->dropin,
 			       .home = geteuid() == 0 ? "/root" : getenv("HOME"),
-			       .read_file = adoption_read_file};
+			       .read_file = unit_read_file};
 	_cleanup_free_ char *words = NULL;
 	Err err = ERR_INIT;
 
