@@ -65,7 +65,8 @@ typedef enum ExitCode {
 
 extern const Command cmd_init, cmd_doctor, cmd_check, cmd_run, cmd_eval, cmd_predict, cmd_trials,
     cmd_show, cmd_plot, cmd_lineage, cmd_promotions, cmd_adopt, cmd_promotion, cmd_approve,
-    cmd_reject, cmd_baseline, cmd_feedback, cmd_bench, cmd_gpu, cmd_twin;
+    cmd_reject, cmd_baseline, cmd_feedback, cmd_bench, cmd_gpu, cmd_twin, cmd_daemon, cmd_status,
+    cmd_pause, cmd_resume;
 extern const Command *const commands[]; /* NULL-terminated, in the order of the help */
 
 int cli_main(int argc, char **argv);

@@ -27,7 +27,6 @@ typedef struct Watched {
 	Rng rng;
 	int64_t due_us, sent_at_us; /* the next probe (monotonic); when this one was sent */
 	int64_t missed;		    /* probes without an answer, in a row */
-	bool told_unhealthy;	    /* of these */
 	bool answers;		    /* the last probe was answered */
 	HttpCall *page_call;
 	bool no_page;
@@ -80,8 +79,6 @@ void watch_is_blind(Watch *w, const char *what, const Err *err);
 int samples_open(Watched *d, Err *err) _must_check_;
 void samples_begin(Watched *d, int64_t after_us);
 void samples_stop(Watched *d);
-/* It was told that its unit ended: who is missing is counted from here. */
-void samples_excuse(Watched *d);
 void samples_close(Watched *d);
 
 /* look.c */

@@ -63,7 +63,7 @@ Judge *judge_free(Judge *j)
 {
 	if (j) {
 		free(j->baseline);
-		load_done(&j->load);
+		load_model_done(&j->load);
 		shift_free(j->mean);
 		shift_free(j->tail);
 		shift_free(j->ready);

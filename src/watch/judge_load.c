@@ -166,7 +166,7 @@ int load_fit(LoadModel *m, const JudgeSample *s, size_t n, double ratio)
 	return 0;
 }
 
-void load_done(LoadModel *m)
+void load_model_done(LoadModel *m)
 {
 	free(m->sorted);
 	*m = (LoadModel){0};

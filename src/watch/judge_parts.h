@@ -29,7 +29,7 @@ typedef struct LoadModel {
 
 /* `s` are usable samples. -ENOMEM. */
 int load_fit(LoadModel *m, const JudgeSample *s, size_t n, double ratio) _must_check_;
-void load_done(LoadModel *m);
+void load_model_done(LoadModel *m);
 double load_log(const LoadModel *m, double load);
 bool load_alike(const LoadModel *m, double load); /* has the baseline enough at such a load? */
 void load_covariates(const LoadModel *m, double load, double *ret);

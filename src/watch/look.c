@@ -24,7 +24,6 @@ static void judge(Watched *d, const UnitState *now)
 		return;
 	placement_forget(d);
 	if (is_end(e)) {
-		samples_excuse(d);
 		Reason why = {0};
 		if (d->watch->spec.journal)
 			reason_read(d->spec->service->kind, invocation, &why);

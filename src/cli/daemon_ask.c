@@ -1,0 +1,47 @@
+#include "cli/daemon_ask.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#include "base/str.h"
+
+/* Root means the machine's daemon and others their own, where there is one. */
+int cli_find_daemon(const char *given, char **ret, Err *err)
+{
+	_cleanup_free_ char *first = NULL, *second = NULL;
+	bool user = geteuid() != 0;
+	if (given) {
+		*ret = str_fmt("%s", given);
+		return *ret ? 0 : err_oom(err);
+	}
+	int r = control_path(user, &first, err);
+	if (r == 0)
+		r = control_path(!user, &second, err);
+	if (r < 0)
+		return r;
+	bool absent = access(first, F_OK) < 0 && errno == ENOENT;
+	*ret = absent && access(second, F_OK) == 0 ? TAKE_PTR(second) : TAKE_PTR(first);
+	return 0;
+}
+
+int cli_ask_daemon(const char *given, json_t *request, json_t **ret, Err *err)
+{
+	_cleanup_free_ char *path = NULL;
+	int r = cli_find_daemon(given, &path, err);
+	if (r < 0) {
+		json_decref(request);
+		return r;
+	}
+	r = control_ask(path, request, ret, err);
+	if (r == -ENOENT || r == -ECONNREFUSED)
+		return err_set(err, r,
+			       "no daemon runs here: nobody answers at %s; start 'dream daemon' or "
+			       "dream.service",
+			       path);
+	if (r == -EACCES)
+		return err_set(err, r,
+			       "you may not reach the daemon at %s: only root, its own user and "
+			       "members of the approvers' group may",
+			       path);
+	return r;
+}

@@ -1,0 +1,129 @@
+"""A daemon that is started, asked and killed by a test."""
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+
+from tap import DREAM, SOURCE, Home
+
+CONFIG = """version: 1
+run:
+  seed: 7
+  store: {state}/dream.db
+  artifact_root: {state}/artifacts
+  logdir: {state}/logs
+daemon:
+{daemon}
+experiments:
+  - name: spica_gpu_allocation
+    search_space:
+      vllm_memory_util: {{values: [0.40, 0.45, 0.50, 0.55, 0.60]}}
+      whisper_model_size: {{values: [tiny, base, small], ordered: true}}
+    baseline: {{vllm_memory_util: 0.50, whisper_model_size: small}}
+    evaluator: {{kind: twin, box: {source}/boxes/rtx3060.yaml}}
+    services:
+      judge:
+        kind: vllm
+        unit: judge.service
+        url: http://127.0.0.1:9
+        version: 0.11.0
+        settings: {{model: Qwen2.5-7B-Instruct-AWQ, max_model_len: 2048, enforce_eager: true}}
+        params: {{vllm_memory_util: gpu_memory_utilization}}
+      voice:
+        kind: whisper
+        unit: kloros.service
+        settings: {{engine: openai-whisper}}
+        params: {{whisper_model_size: model_size}}
+    rollout: {{approval: manual}}
+"""
+
+
+def until(what, seconds=10):
+    """What `what` gives as soon as it gives something; a failure after the seconds."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        got = what()
+        if got:
+            return got
+        time.sleep(0.02)
+    raise AssertionError(f"not within {seconds} s: {what.__name__}")
+
+
+class Daemon(Home):
+    def __init__(self, daemon="  probe_every: 0\n"):
+        super().__init__()
+        self.state = self.path / "state" / "dream"
+        self.state.mkdir(parents=True)
+        self.config = self.path / "dream.yaml"
+        self.configure(daemon)
+        self.socket = self.path / "run" / "dream" / "control.sock"
+        self.notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.notify.bind(str(self.path / "notify"))
+        self.notify.settimeout(10)
+        self.env["NOTIFY_SOCKET"] = str(self.path / "notify")
+        self.env.pop("LISTEN_PID", None)
+        self.process = None
+        self.told = []
+
+    def configure(self, daemon):
+        self.config.write_text(CONFIG.format(state=self.state, source=SOURCE, daemon=daemon))
+
+    def spawn(self, *args, **env):
+        log = open(self.path / "stderr", "a")
+        self.process = subprocess.Popen([DREAM, "daemon", "--user", "--config", self.config, *args], cwd=self.path,
+                                        env=dict(self.env, **env), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        log.close()
+        return self
+
+    def start(self, *args, **env):
+        self.spawn(*args, **env)
+        self.wait_told("READY=1")
+        return self
+
+    def wait_told(self, what):
+        """Reads what systemd is told until a message has the line; gives all its lines."""
+        end = time.monotonic() + 10
+        while time.monotonic() < end:
+            lines = self.notify.recv(4096).decode().splitlines()
+            self.told += lines
+            if any(line.startswith(what) for line in lines):
+                return lines
+        raise AssertionError(f"{what} was not told: {self.told}\n{self.said()}")
+
+    def forget_told(self):
+        self.notify.setblocking(False)
+        try:
+            while self.notify.recv(4096):
+                pass
+        except BlockingIOError:
+            pass
+        self.notify.settimeout(10)
+
+    def said(self):
+        return (self.path / "stderr").read_text()
+
+    def stop(self, sig=signal.SIGTERM, seconds=10):
+        self.process.send_signal(sig)
+        return self.process.wait(seconds)
+
+    def ask(self, **request):
+        with socket.socket(socket.AF_UNIX) as s:
+            s.settimeout(20)
+            s.connect(str(self.socket))
+            s.sendall(json.dumps(request).encode() + b"\n")
+            with s.makefile() as f:
+                return json.loads(f.readline())
+
+    def status(self):
+        answer = self.ask(do="status")
+        assert answer["ok"], answer
+        return answer
+
+    def __exit__(self, *what):
+        if self.process and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        self.notify.close()
+        super().__exit__(*what)

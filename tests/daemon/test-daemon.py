@@ -1,0 +1,333 @@
+#!/usr/bin/python3
+"""`dream daemon` from outside: what it tells systemd, what people may ask, what it keeps over its own death. SEED and
+KILLS say how it is killed at random."""
+import os
+import pathlib
+import random
+import signal
+import stat
+import subprocess
+import threading
+import time
+
+from service import Daemon, until
+from tap import DREAM, run_cases
+
+
+def it_says_when_it_is_ready_and_what_it_does():
+    with Daemon() as d:
+        d.start()
+        d.wait_told("STATUS=")
+        s = d.status()
+        assert s["schema"] == "dream.status/v1"
+        assert s["daemon"]["pid"] == d.process.pid and s["daemon"]["mode"] == "user"
+        assert s["paused"] is None and s["waiting"] == [] and s["rollout"] is None
+        assert stat.S_IMODE(d.socket.stat().st_mode) == 0o660
+
+
+def sigterm_ends_it_within_seconds_and_leaves_no_socket():
+    for sig in (signal.SIGTERM, signal.SIGINT):
+        with Daemon() as d:
+            d.start()
+            began = time.monotonic()
+            assert d.stop(sig) == 0, d.said()
+            assert time.monotonic() - began < 3
+            d.wait_told("STOPPING=1")
+            assert not d.socket.exists()
+
+
+def there_is_only_one():
+    with Daemon() as d:
+        d.start()
+        other = d.dream("daemon", "--user", "--config", d.config, "--socket", d.path / "other.sock")
+        assert other.code == 1 and "another daemon" in other.err, other
+        assert d.status()["ok"]
+
+
+def a_socket_that_a_killed_one_left_is_replaced():
+    with Daemon() as d:
+        d.start()
+        d.stop(signal.SIGKILL)
+        assert d.socket.exists()
+        d.start()
+        assert d.status()["ok"]
+
+
+def a_configuration_with_mistakes_is_none():
+    with Daemon("  run_window: sometimes\n") as d:
+        d.spawn()
+        assert d.process.wait(10) == 2
+        assert "run_window" in d.said(), d.said()
+    with Daemon() as d:
+        d.config.write_text("version: 1\nexperiments: 7\n")
+        d.spawn()
+        assert d.process.wait(10) == 2, d.said()
+
+
+def reload_takes_over_what_is_good_and_keeps_the_old_when_it_is_not():
+    with Daemon() as d:
+        d.start()
+        assert d.status()["run"]["window"] is None
+        d.configure("  probe_every: 0\n  run_window: 01:00-01:01\n")
+        d.process.send_signal(signal.SIGHUP)
+        lines = d.wait_told("RELOADING=1")
+        assert any(line.startswith("MONOTONIC_USEC=") for line in lines), lines
+        d.wait_told("READY=1")
+        assert d.status()["run"]["window"] == "01:00-01:01"
+        good = d.config.read_text()
+        d.config.write_text(good.replace("search_space", "serch_space"))
+        d.process.send_signal(signal.SIGHUP)
+        d.wait_told("READY=1")
+        s = d.status()
+        assert s["run"]["window"] == "01:00-01:01"
+        assert "search_space" in s["daemon"]["configuration_error"], s["daemon"]
+        text = d.dream("status").out
+        assert "search_space" in text, text
+        d.config.write_text(good)
+        d.process.send_signal(signal.SIGHUP)
+        d.wait_told("READY=1")
+        assert d.status()["daemon"]["configuration_error"] is None
+
+
+def a_pause_holds_over_a_kill_and_says_who_and_why():
+    with Daemon() as d:
+        d.start()
+        done = d.dream("pause", "exam", "week")
+        assert done.code == 0, done
+        again = d.dream("pause")
+        assert again.code == 1 and "exam week" in again.err, again
+        d.stop(signal.SIGKILL)
+        d.start()
+        p = d.status()["paused"]
+        assert p["why"] == "exam week" and p["uid"] == os.getuid() and p["by"], p
+        assert "exam week" in d.dream("status").out
+        refused = d.ask(do="rollout", promotion="nothing")
+        assert not refused["ok"] and refused["error"] == "EBUSY" and "paused" in refused["message"], refused
+        assert d.dream("resume").code == 0
+        assert d.status()["paused"] is None
+        assert d.dream("resume").code == 1
+
+
+def requests_that_make_no_sense_are_refused_with_a_reason():
+    with Daemon() as d:
+        d.start()
+        for request, error in (
+                ({"do": "approve"}, "EINVAL"),
+                ({"do": "approve", "promotion": 7}, "EINVAL"),
+                ({"do": "approve", "promotion": "x" * 64}, "EINVAL"),
+                ({"do": "approve", "promotion": "no-such"}, "ENOENT"),
+                ({"do": "approve", "promotion": "p", "reason": "two\nlines"}, "EINVAL"),
+                ({"do": "reject", "promotion": "no-such"}, "ENOENT"),
+                ({"do": "rollback", "version": -1}, "EINVAL"),
+                ({"do": "rollback", "version": "1"}, "EINVAL"),
+                ({"do": "rollback", "version": 1 << 40}, "EINVAL"),
+                ({"do": "continue"}, "EINVAL"),
+                ({"do": "abort"}, "EINVAL"),
+                ({"do": "pause", "reason": "r" * 300}, "EINVAL"),
+                ({"do": "launch"}, "EOPNOTSUPP")):
+            answer = d.ask(**request)
+            assert not answer["ok"] and answer["error"] == error and answer["message"], (request, answer)
+        assert not d.ask(do="rollout", promotion="no-such")["ok"]
+        assert not d.ask(do="rollback")["ok"]
+        assert d.status()["ok"]
+
+
+def the_watchdog_is_fed_while_the_store_answers():
+    with Daemon() as d:
+        d.spawn(WATCHDOG_USEC="600000")
+        d.wait_told("READY=1")
+        for _ in range(4):
+            d.wait_told("WATCHDOG=1")
+        assert d.stop() == 0
+
+
+def it_is_not_fed_when_the_loop_stands_still():
+    with Daemon() as d:
+        d.spawn(WATCHDOG_USEC="300000")
+        d.wait_told("WATCHDOG=1")
+        d.process.send_signal(signal.SIGSTOP)
+        d.notify.settimeout(0.2)
+        try:
+            while True:
+                d.notify.recv(4096)
+        except TimeoutError:
+            pass
+        d.notify.settimeout(0.6)
+        try:
+            d.notify.recv(4096)
+            raise AssertionError("a daemon that stands still said something")
+        except TimeoutError:
+            pass
+        d.process.send_signal(signal.SIGCONT)
+
+
+def without_the_daemon_status_says_so_and_shows_the_rest():
+    with Daemon() as d:
+        d.start()
+        assert d.dream("pause", "holidays").code == 0
+        assert d.stop() == 0
+        done = d.dream("status", "-c", d.config)
+        assert done.code == 0, done
+        assert "down" in done.out and "holidays" in done.out, done
+        s = d.json("status", "-c", d.config)
+        assert s["schema"] == "dream.status/v1" and not s["daemon"]["running"] and s["paused"]["why"] == "holidays", s
+        for verb in ("pause", "resume"):
+            done = d.dream(verb)
+            assert done.code == 1 and "no daemon" in done.err, done
+
+
+def a_run_is_started_in_its_window_and_what_it_proposes_waits():
+    with Daemon("  probe_every: 0\n  run_window: 00:00-24:00\n  run_every: 1 h\n") as d:
+        d.start()
+        until(lambda: d.status()["run"]["result"], 60)
+        s = d.status()
+        assert not s["run"]["running"] and s["run"]["ended_at_us"], s["run"]
+        assert "better" in s["run"]["result"], s["run"]
+        next_us = s["run"]["next_at_us"] - s["run"]["ended_at_us"]
+        assert next_us == 3600 * 1000000, next_us
+        if "proposed" in s["run"]["result"]:
+            assert len(s["waiting"]) == 1 and s["waiting"][0]["decision"] is None, s["waiting"]
+            promotion = s["waiting"][0]["id"]
+            assert promotion in d.dream("status").out
+            rejected = d.ask(do="reject", promotion=promotion, reason="not this week")
+            assert rejected["ok"], rejected
+            twice = d.ask(do="approve", promotion=promotion)
+            assert not twice["ok"] and twice["error"] == "EALREADY" and "not this week" in twice["message"], twice
+            assert d.status()["waiting"] == []
+        d.stop(signal.SIGKILL)
+        d.start()
+        run = d.status()["run"]
+        assert not run["running"] and run["ended_at_us"] == s["run"]["ended_at_us"], run
+
+
+def run_of(d):
+    """The process of the scheduled run, seen from the kernel."""
+    found = []
+    for entry in pathlib.Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                argv = (entry / "cmdline").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            if len(argv) > 3 and argv[1:3] == [b"run", b"--config"] and argv[3] == str(d.config).encode():
+                found.append(int(entry.name))
+    return found
+
+
+SLOW = "  probe_every: 0\n  run_window: 00:00-24:00\n"
+
+
+def slow_down(d):
+    """Measuring takes long: a program that sleeps."""
+    script = d.path / "slow.sh"
+    script.write_text("#!/bin/sh\nexec sleep 600\n")
+    script.chmod(0o755)
+    text = d.config.read_text()
+    begin = text.index("    evaluator:")
+    d.config.write_text(text[:begin] + f"    evaluator: {{kind: command, command: [{script}]}}\n" +
+                        text[text.index("    services:"):])
+
+
+def a_run_ends_with_the_daemon_however_that_ends():
+    for sig in (signal.SIGTERM, signal.SIGKILL):
+        with Daemon(SLOW) as d:
+            slow_down(d)
+            d.start()
+            until(lambda: run_of(d))
+            assert d.status()["run"]["running"]
+            began = time.monotonic()
+            d.stop(sig)
+            assert time.monotonic() - began < 5
+            until(lambda: not run_of(d), 5)
+            # It has not had its turn, so it goes on at once.
+            d.start()
+            until(lambda: run_of(d))
+
+
+def a_paused_daemon_begins_no_run_and_goes_on_when_it_is_resumed():
+    with Daemon() as d:
+        d.start()
+        assert d.dream("pause").code == 0
+        d.configure(SLOW)
+        slow_down(d)
+        d.process.send_signal(signal.SIGHUP)
+        d.wait_told("RELOADING=1")
+        d.wait_told("READY=1")
+        assert not d.status()["run"]["running"] and not run_of(d)
+        assert d.dream("resume").code == 0
+        until(lambda: run_of(d))
+
+
+def followers_see_what_happens():
+    with Daemon() as d:
+        d.start()
+        p = subprocess.Popen([DREAM, "status", "--follow"], env=d.env, cwd=d.path, stdout=subprocess.PIPE, text=True)
+        try:
+            until(lambda: p.stdout.readline().startswith("daemon"))  # the last line of the screen: events follow
+            line, n = "", 0
+            os.set_blocking(p.stdout.fileno(), False)
+            while not line:  # it may not follow yet when the first event comes
+                n += 1
+                assert n < 100
+                assert d.ask(do="pause", reason="look at me")["ok"] and d.ask(do="resume")["ok"]
+                time.sleep(0.02)
+                line = p.stdout.readline()
+            assert "paused by" in line and "look at me" in line, line
+        finally:
+            p.kill()
+            p.wait()
+
+
+def a_store_that_cannot_be_opened_is_a_reason_not_to_begin():
+    with Daemon() as d:
+        (d.state / "dream.db").mkdir()
+        d.spawn()
+        assert d.process.wait(20) == 1
+        assert "dream.db" in d.said(), d.said()
+
+
+def killed_at_any_moment_it_keeps_what_it_said():
+    seed = int(os.environ.get("SEED", "1"))
+    kills = int(os.environ.get("KILLS", "200")) if os.environ.get("DREAM_SOAK") else 6
+    print(f"# SEED={seed} KILLS={kills}", flush=True)
+    rng = random.Random(seed)
+    with Daemon() as d:
+        now, possible = "", {""}
+        for n in range(kills):
+            d.start()
+            paused = d.status()["paused"]
+            now = paused["why"] if paused else ""
+            assert now in possible, (n, now, possible)
+            killer = threading.Timer(rng.uniform(0, 0.1), d.process.kill)
+            killer.start()
+            try:
+                while True:
+                    word = "" if now else f"reason {rng.randrange(1000)}"
+                    possible = {now, word}
+                    answer = d.ask(do="resume") if now else d.ask(do="pause", reason=word)
+                    assert answer["ok"], answer
+                    now = word
+                    possible = {now}
+            except (OSError, ValueError):
+                pass  # it died before it answered: the old and the new are both right
+            killer.join()
+            assert d.process.wait(10) == -signal.SIGKILL, d.said()
+            d.forget_told()
+        d.start()
+        assert d.stop() == 0
+        left = [p.name for p in d.state.iterdir()]
+        assert len(left) < 20, left
+        verified = d.dream("lineage", "verify", "-c", d.config)
+        assert verified.code == 0, verified
+
+
+if __name__ == "__main__":
+    run_cases([it_says_when_it_is_ready_and_what_it_does, sigterm_ends_it_within_seconds_and_leaves_no_socket,
+               there_is_only_one, a_socket_that_a_killed_one_left_is_replaced, a_configuration_with_mistakes_is_none,
+               reload_takes_over_what_is_good_and_keeps_the_old_when_it_is_not,
+               a_pause_holds_over_a_kill_and_says_who_and_why, requests_that_make_no_sense_are_refused_with_a_reason,
+               the_watchdog_is_fed_while_the_store_answers, it_is_not_fed_when_the_loop_stands_still,
+               without_the_daemon_status_says_so_and_shows_the_rest,
+               a_run_is_started_in_its_window_and_what_it_proposes_waits, a_run_ends_with_the_daemon_however_that_ends,
+               a_paused_daemon_begins_no_run_and_goes_on_when_it_is_resumed, followers_see_what_happens,
+               a_store_that_cannot_be_opened_is_a_reason_not_to_begin, killed_at_any_moment_it_keeps_what_it_said])
