@@ -36,8 +36,17 @@ void machine_init(Machine *m)
 
 /* --- Entering a phase ------------------------------------------------------------------------- */
 
+/* What each phase asks for. */
+static const MachineDo asks_for[PHASE_MAX_] = {
+    [PHASE_READY] = DO_NOTHING,	  [PHASE_ISOLATED] = DO_ISOLATED, [PHASE_COLOCATED] = DO_COLOCATED,
+    [PHASE_OBSERVE] = DO_OBSERVE, [PHASE_APPLY] = DO_APPLY,	  [PHASE_WATCH] = DO_WATCH,
+    [PHASE_COLD] = DO_COLD,	  [PHASE_COMMIT] = DO_COMMIT,	  [PHASE_PROBATION] = DO_PROBATION,
+    [PHASE_UNDO] = DO_UNDO,	  [PHASE_ASKED] = DO_ASK,	  [PHASE_STUCK] = DO_ALERT,
+    [PHASE_ENDED] = DO_END,
+};
+
 /* No verdict outlives the phase in which it was found. */
-static void enter(Machine *m, MachinePhase phase, ParamMask target)
+static MachineDo enter(Machine *m, MachinePhase phase, ParamMask target)
 {
 	m->phase = phase;
 	m->target = target;
@@ -48,61 +57,52 @@ static void enter(Machine *m, MachinePhase phase, ParamMask target)
 	m->confirmed_any = false;
 	m->cold_ok = false;
 	m->confirmed = 0;
+	return asks_for[phase];
 }
 
 static MachineDo end(Machine *m, MachineResult result)
 {
-	enter(m, PHASE_ENDED, m->running);
 	m->result = result;
-	return DO_END;
+	return enter(m, PHASE_ENDED, m->running);
 }
 
 static MachineDo trial(Machine *m, MachinePhase phase, ParamMask target)
 {
-	enter(m, phase, target);
 	m->cold = false; /* a trial may stop production and start it again */
-	return phase == PHASE_ISOLATED ? DO_ISOLATED : DO_COLOCATED;
+	return enter(m, phase, target);
 }
 
 static MachineDo apply(Machine *m, ParamMask target)
 {
-	enter(m, PHASE_APPLY, target);
 	m->touched = true;
 	m->running_known = false;
 	m->cold = false;
-	return DO_APPLY;
+	return enter(m, PHASE_APPLY, target);
 }
 
 static MachineDo cold_start(Machine *m)
 {
-	enter(m, PHASE_COLD, m->running);
 	m->cold = false;
-	return DO_COLD;
-}
-
-static MachineDo watch(Machine *m)
-{
-	enter(m, PHASE_WATCH, m->running);
-	return DO_WATCH;
+	return enter(m, PHASE_COLD, m->running);
 }
 
 static MachineDo undo(Machine *m, bool resume)
 {
-	enter(m, PHASE_UNDO, 0);
+	MachineDo d = enter(m, PHASE_UNDO, 0);
 	m->result = RESULT_NONE;
 	m->resume = resume;
 	m->running_known = false;
 	m->cold = false;
-	return DO_UNDO;
+	return d;
 }
 
 static MachineDo ask(Machine *m, MachineEvent e)
 {
 	MachinePhase from = m->phase;
-	enter(m, PHASE_ASKED, m->target);
+	MachineDo d = enter(m, PHASE_ASKED, m->target);
 	m->asked_from = from;
 	m->cause = e;
-	return DO_ASK;
+	return d;
 }
 
 /* Gives the whole of it up. */
@@ -110,22 +110,6 @@ static MachineDo fall_back(Machine *m, MachineEvent e)
 {
 	m->cause = e;
 	return m->touched ? undo(m, false) : end(m, RESULT_REFUSED);
-}
-
-/* What the phase that nothing is known about asks for once more. */
-static MachineDo again(Machine *m, MachinePhase phase)
-{
-	enter(m, phase, m->target);
-	switch ((int)phase) {
-	case PHASE_ISOLATED:
-		return DO_ISOLATED;
-	case PHASE_COLOCATED:
-		return DO_COLOCATED;
-	case PHASE_OBSERVE:
-		return DO_OBSERVE;
-	default:
-		return DO_WATCH;
-	}
 }
 
 /* It is not known how it went. */
@@ -136,7 +120,7 @@ static MachineDo uncertain(const MachineSpec *spec, Machine *m, MachineEvent e)
 		return fall_back(m, e);
 	if (spec->on_inconclusive == INCONCLUSIVE_ASK || waits >= spec->waits)
 		return ask(m, e);
-	MachineDo d = again(m, m->phase);
+	MachineDo d = enter(m, m->phase, m->target);
 	m->waits = waits + 1;
 	m->cause = e;
 	return d;
@@ -186,11 +170,10 @@ static int candidate(const MachineSpec *spec, Machine *m)
 
 static MachineDo observe(const MachineSpec *spec, Machine *m)
 {
-	enter(m, PHASE_OBSERVE, 0);
 	m->searching = false;
 	m->whole_bad = 0;
 	m->untried = all_params(spec) & ~m->dropped;
-	return DO_OBSERVE;
+	return enter(m, PHASE_OBSERVE, 0);
 }
 
 static MachineDo next_colocated(const MachineSpec *spec, Machine *m)
@@ -224,6 +207,12 @@ static MachineDo next_isolated(const MachineSpec *spec, Machine *m)
 	}
 	m->next++;
 	return trial(m, PHASE_ISOLATED, bit(m->next));
+}
+
+static MachineDo isolated_failed(const MachineSpec *spec, Machine *m)
+{
+	note_bad(m, m->next, m->target);
+	return next_isolated(spec, m);
 }
 
 static MachineDo begin(const MachineSpec *spec, Machine *m)
@@ -269,7 +258,7 @@ static MachineDo finish(const MachineSpec *spec, Machine *m)
 		m->commit_asked = true;
 		return DO_COMMIT;
 	}
-	return spec->cold_start ? cold_start(m) : watch(m);
+	return spec->cold_start ? cold_start(m) : enter(m, PHASE_WATCH, m->running);
 }
 
 /* The next parameter, or the end. `hurt`: what runs is broken and must go at once. */
@@ -375,25 +364,6 @@ static MachineDo in_ready(const MachineSpec *spec, Machine *m, MachineEvent e)
 	return kind_of(e) == KIND_OVER ? fall_back(m, e) : DO_NOTHING;
 }
 
-static MachineDo in_isolated(const MachineSpec *spec, Machine *m, MachineEvent e)
-{
-	switch (kind_of(e)) {
-	case KIND_HURTS:
-		m->cause = e;
-		note_bad(m, m->next, m->target);
-		return next_isolated(spec, m);
-	case KIND_UNCERTAIN:
-		return uncertain(spec, m, e);
-	case KIND_OVER:
-		return fall_back(m, e);
-	case KIND_GOOD:
-		return next_isolated(spec, m);
-	case KIND_OTHER:
-		break;
-	}
-	return e == EVENT_OK ? next_isolated(spec, m) : DO_NOTHING;
-}
-
 /* A second chance in the middle of a rollout. Production may have been stopped for it, so anything
  * but a clear answer takes all of it back. */
 static MachineDo in_late_trial(const MachineSpec *spec, Machine *m, MachineEvent e)
@@ -412,24 +382,26 @@ static MachineDo in_late_trial(const MachineSpec *spec, Machine *m, MachineEvent
 	return apply(m, m->target);
 }
 
-static MachineDo in_colocated(const MachineSpec *spec, Machine *m, MachineEvent e)
+static MachineDo in_trial(const MachineSpec *spec, Machine *m, MachineEvent e)
 {
+	bool isolated = m->phase == PHASE_ISOLATED;
 	if (m->touched)
 		return in_late_trial(spec, m, e);
 	switch (kind_of(e)) {
 	case KIND_HURTS:
 		m->cause = e;
-		return colocated_failed(spec, m);
+		return isolated ? isolated_failed(spec, m) : colocated_failed(spec, m);
 	case KIND_UNCERTAIN:
 		return uncertain(spec, m, e);
 	case KIND_OVER:
 		return fall_back(m, e);
 	case KIND_GOOD:
-		return colocated_passed(spec, m);
-	case KIND_OTHER:
 		break;
+	case KIND_OTHER:
+		if (e != EVENT_OK)
+			return DO_NOTHING;
 	}
-	return e == EVENT_OK ? colocated_passed(spec, m) : DO_NOTHING;
+	return isolated ? next_isolated(spec, m) : colocated_passed(spec, m);
 }
 
 static MachineDo in_observe(const MachineSpec *spec, Machine *m, MachineEvent e)
@@ -442,22 +414,17 @@ static MachineDo in_observe(const MachineSpec *spec, Machine *m, MachineEvent e)
 	return kind_of(e) == KIND_OVER || e == EVENT_BROKEN ? fall_back(m, e) : DO_NOTHING;
 }
 
-static MachineDo in_apply(const MachineSpec *spec, Machine *m, MachineEvent e)
+static MachineDo applied(const MachineSpec *spec, Machine *m)
 {
-	if (e == EVENT_BROKEN)
-		return hurts(spec, m, e);
-	if (kind_of(e) == KIND_UNCERTAIN || kind_of(e) == KIND_OVER)
-		return fall_back(m, e);
-	if (e != EVENT_OK)
-		return DO_NOTHING;
 	m->running = m->target;
 	m->running_known = true;
 	if (m->target == m->kept)
 		return go_on(spec, m, false);
-	return m->searching ? cold_start(m) : watch(m);
+	return m->searching ? cold_start(m) : enter(m, PHASE_WATCH, m->running);
 }
 
-static MachineDo in_cold(const MachineSpec *spec, Machine *m, MachineEvent e)
+/* Production is being changed, or started cold. */
+static MachineDo in_change(const MachineSpec *spec, Machine *m, MachineEvent e)
 {
 	if (e == EVENT_BROKEN)
 		return hurts(spec, m, e);
@@ -465,8 +432,10 @@ static MachineDo in_cold(const MachineSpec *spec, Machine *m, MachineEvent e)
 		return fall_back(m, e);
 	if (e != EVENT_OK)
 		return DO_NOTHING;
+	if (m->phase == PHASE_APPLY)
+		return applied(spec, m);
 	m->cold = true;
-	return watch(m);
+	return enter(m, PHASE_WATCH, m->running);
 }
 
 static MachineDo in_watch(const MachineSpec *spec, Machine *m, MachineEvent e)
@@ -484,21 +453,6 @@ static MachineDo in_watch(const MachineSpec *spec, Machine *m, MachineEvent e)
 		break;
 	}
 	return DO_NOTHING;
-}
-
-static MachineDo in_probation(Machine *m, MachineEvent e);
-
-static MachineDo in_commit(const MachineSpec *spec, Machine *m, MachineEvent e)
-{
-	if (e == EVENT_OK) {
-		enter(m, PHASE_PROBATION, m->target);
-		m->result =
-		    m->kept == all_params(spec) ? RESULT_COMMITTED : RESULT_PARTIALLY_COMMITTED;
-		return spec->probation ? DO_PROBATION : in_probation(m, EVENT_OK);
-	}
-	Kind kind = kind_of(e);
-	bool over = kind == KIND_OVER && e != EVENT_BUDGET;
-	return over || kind == KIND_HURTS || kind == KIND_UNCERTAIN ? fall_back(m, e) : DO_NOTHING;
 }
 
 /* It is committed: only what hurts, or a person, takes it back. */
@@ -527,6 +481,19 @@ static MachineDo in_probation(Machine *m, MachineEvent e)
 	}
 }
 
+static MachineDo in_commit(const MachineSpec *spec, Machine *m, MachineEvent e)
+{
+	if (e == EVENT_OK) {
+		enter(m, PHASE_PROBATION, m->target);
+		m->result =
+		    m->kept == all_params(spec) ? RESULT_COMMITTED : RESULT_PARTIALLY_COMMITTED;
+		return spec->probation ? DO_PROBATION : in_probation(m, EVENT_OK);
+	}
+	Kind kind = kind_of(e);
+	bool over = kind == KIND_OVER && e != EVENT_BUDGET;
+	return over || kind == KIND_HURTS || kind == KIND_UNCERTAIN ? fall_back(m, e) : DO_NOTHING;
+}
+
 static MachineDo undone(const MachineSpec *spec, Machine *m)
 {
 	m->running = 0;
@@ -542,9 +509,8 @@ static MachineDo undo_failed(Machine *m)
 	m->resume = false;
 	if (++m->undo_tries < ROLLOUT_TRIES)
 		return DO_UNDO;
-	enter(m, PHASE_STUCK, 0);
 	m->result = RESULT_STUCK;
-	return DO_ALERT;
+	return enter(m, PHASE_STUCK, 0);
 }
 
 static MachineDo in_undo(const MachineSpec *spec, Machine *m, MachineEvent e)
@@ -563,7 +529,7 @@ static MachineDo in_undo(const MachineSpec *spec, Machine *m, MachineEvent e)
 static MachineDo in_asked(const MachineSpec *spec, Machine *m, MachineEvent e)
 {
 	if (e == EVENT_CONTINUE)
-		return again(m, m->asked_from);
+		return enter(m, m->asked_from, m->target);
 	if (e == EVENT_RESTARTED)
 		return DO_ASK;
 	if (kind_of(e) == KIND_HURTS && m->touched)
@@ -593,17 +559,15 @@ static MachineDo step(const MachineSpec *spec, Machine *m, MachineEvent e)
 	case PHASE_READY:
 		return in_ready(spec, m, e);
 	case PHASE_ISOLATED:
-		return in_isolated(spec, m, e);
 	case PHASE_COLOCATED:
-		return in_colocated(spec, m, e);
+		return in_trial(spec, m, e);
 	case PHASE_OBSERVE:
 		return in_observe(spec, m, e);
 	case PHASE_APPLY:
-		return in_apply(spec, m, e);
+	case PHASE_COLD:
+		return in_change(spec, m, e);
 	case PHASE_WATCH:
 		return in_watch(spec, m, e);
-	case PHASE_COLD:
-		return in_cold(spec, m, e);
 	case PHASE_COMMIT:
 		return in_commit(spec, m, e);
 	case PHASE_PROBATION:

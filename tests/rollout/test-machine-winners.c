@@ -316,6 +316,12 @@ static void print_head(void)
 
 /* --- Cases ------------------------------------------------------------------------------------ */
 
+static uint64_t seed(void)
+{
+	const char *s = getenv("SEED");
+	return s && *s ? strtoull(s, NULL, 10) : 1;
+}
+
 static int rounds(void)
 {
 	const char *s = getenv("DREAM_SOAK");
@@ -368,11 +374,12 @@ TEST(random_faults_leave_a_maximal_safe_set)
 	static const uint32_t sizes[][FAULTS_MAX] = {{0},    {1},    {2},	{3},	     {1, 1},
 						     {2, 1}, {2, 2}, {9, 9, 9}, {9, 9, 9, 9}};
 	Row all = {0};
+	printf("# SEED=%" PRIu64 "\n", seed());
 	print_head();
 	for (size_t kind = 0; kind < sizeof(sizes) / sizeof(sizes[0]); kind++) {
 		Row row = {0};
 		for (int i = 0; i < 12 * rounds(); i++) {
-			Rng rng = rng_derive(7, names[kind], (uint64_t)i);
+			Rng rng = rng_derive(seed(), names[kind], (uint64_t)i);
 			uint32_t n = 3 + (uint32_t)rng_below(&rng, PARAMS_MAX - 2);
 			Pattern p = random_pattern(&rng, n, 1 + (uint32_t)rng_below(&rng, 3));
 			for (size_t f = 0; f < FAULTS_MAX && sizes[kind][f]; f++)

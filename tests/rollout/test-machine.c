@@ -210,6 +210,28 @@ TEST(an_undo_that_fails_is_tried_again_and_then_left_to_a_person)
 	CHECK_INT(m.result, RESULT_ROLLED_BACK);
 }
 
+/* What DO_COMMIT rests on, one thing after another taken away. */
+TEST(a_commit_needs_all_that_it_rests_on)
+{
+	const MachineSpec one = {.n = 1, .cold_start = true};
+	const Machine good = TELL(&one, UNTIL_FIRST_APPLY, APPLIED(1), {EVENT_NO_WORSE, DO_COLD, 1},
+				  {EVENT_OK, DO_WATCH, 1}, {EVENT_NO_WORSE, DO_COMMIT, 1});
+	CHECK(machine_may_commit(&one, &good));
+	Machine less[8];
+	for (size_t i = 0; i < 8; i++)
+		less[i] = good;
+	less[0].phase = PHASE_APPLY;
+	less[1].confirmed_any = false;
+	less[2].kept = 0;
+	less[3].running_known = false;
+	less[4].confirmed = 2;
+	less[5].running = 0;
+	less[6].cold_ok = false;
+	less[7].phase = PHASE_PROBATION;
+	for (size_t i = 0; i < 8; i++)
+		CHECK(!machine_may_commit(&one, &less[i]));
+}
+
 TEST(a_promotion_of_no_parameter_or_too_many_is_refused)
 {
 	static const uint32_t counts[] = {0, ROLLOUT_PARAMS_MAX + 1, UINT32_MAX};
