@@ -30,7 +30,7 @@ static const double lambdas[LAMBDAS] = {.03, .12, .5, 2, 8, 32};
  * where it is so large that the basis shows it, it wins all the same. */
 #define NONE_WEIGHT 4.0
 #define SLOW_FROM   0.95
-#define SLOW_WEIGHT 0.05
+#define SLOW_WEIGHT 0.03
 typedef struct Way {
 	double phi, lambda;
 	double weight; /* before anything is known */
@@ -42,6 +42,7 @@ typedef struct Way {
 
 struct Shift {
 	size_t regressors, n, n_since;
+	double prior_n, prior_squares; /* of the noise */
 	bool begun;
 	Way ways[WAYS];
 };
@@ -115,6 +116,12 @@ static void filter(Way *w, const double *row, size_t columns)
 	w->p = w->phi * w->phi * gain + w->lambda * (1 - w->phi * w->phi);
 }
 
+void shift_expect(Shift *s, double variance, double worth)
+{
+	s->prior_n = worth;
+	s->prior_squares = worth * variance;
+}
+
 void shift_begin(Shift *s)
 {
 	s->begun = true;
@@ -169,7 +176,7 @@ static bool tell(const Shift *s, const Way *w, Told *ret)
 		}
 	}
 	*ret = (Told){.base = -0.5 * w->log_f - 0.5 * log_det,
-		      .vv = m[v][v],
+		      .vv = m[v][v] + s->prior_squares,
 		      .vs = m[step][v],
 		      .ss = m[step][step]};
 	return ret->vv > 0;
@@ -177,7 +184,7 @@ static bool tell(const Shift *s, const Way *w, Told *ret)
 
 static double half(const Shift *s)
 {
-	return 0.5 * ((double)s->n - (double)s->regressors);
+	return 0.5 * ((double)s->n + s->prior_n - (double)s->regressors);
 }
 
 /* The squares of the value less a step of `null`. */

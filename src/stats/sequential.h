@@ -31,6 +31,9 @@ DEFINE_CLEANUP(Shift *, shift_free)
 Shift *shift_copy(const Shift *s); /* NULL: out of memory */
 void shift_assign(Shift *to, const Shift *from);
 
+/* The noise's variance is known to be about this, as if `worth` values had shown it. Before the
+ * first value. Without it nothing is known. */
+void shift_expect(Shift *s, double variance, double worth);
 /* The next value, with its covariates. Both finite. */
 void shift_add(Shift *s, double value, const double *covariates);
 /* So many steps passed without a value (not whole ones; 0 or less: none). */

@@ -14,10 +14,10 @@ enum {
 };
 
 #define MEAN_WEIGHT  0.9
-#define FIRST_WEIGHT 0.7 /* of the test from the beginning among those of the mean */
+#define FIRST_WEIGHT 0.75 /* of the test from the beginning among those of the mean */
 #define SUSPICIOUS   3.0
 
-static const double sizes_mean[] = {.02, .04, .08, .16, .32, .64, 1.28};
+static const double sizes_mean[] = {.03, .06, .12, .24, .48, .96};
 static const double sizes_less[] = {.01, .02, .04, .08, .16, .32};
 static const double sizes_tail[] = {.25, .5, 1, 2, 4};
 
@@ -255,7 +255,7 @@ static JudgeVerdict harmless(const Judge *j)
 static void look(Judge *j)
 {
 	j->log_mean = ask(j->mean, judge_ask_worse, j->allowed);
-	if (j->tail_values > j->tail_asked)
+	if (j->tail_known && j->tail_values > j->tail_asked)
 		j->log_tail = ask(j->tail, judge_ask_tail, 0);
 	j->tail_asked = j->tail_values;
 	j->harmless = harmless(j);

@@ -119,6 +119,9 @@ static void learn(Judge *j, double *x)
 	j->tail_batch.full = (size_t)ceil(TAIL_EXPECTED / (1 - j->spec.tail_q));
 	double expected = j->tail_share * (double)j->tail_batch.full;
 	j->tail_allowed = 2 * (sqrt(TAIL_FACTOR * expected + 0.375) - sqrt(expected + 0.375));
+	/* The variance of a count as judge_feed() takes it, were the samples independent: that a
+	 * few counts happen to be equal makes nobody certain. */
+	shift_expect(j->tail, 1, TAIL_COUNTS_MIN);
 	for (size_t i = 0; i < n; i++) {
 		(void)judge_feed(j, &s[i], j->tail_at);
 		x[i] = fmin(fmax(x[i], j->clip_lo), j->clip_hi);
@@ -155,6 +158,7 @@ static int begin(Judge *j)
 	shift_begin(j->tail);
 	j->mean_batch = (Batch){.full = j->mean_batch.full};
 	j->tail_batch = (Batch){.full = j->tail_batch.full};
+	j->tail_known = j->tail_values >= TAIL_COUNTS_MIN;
 	j->n_tail = j->tail_values = 0;
 	j->last_counted_us = j->last_us = j->baseline_last_us;
 	j->any = true;

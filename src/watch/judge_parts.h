@@ -5,7 +5,9 @@
 
 enum {
 	/* Samples beyond the quantile in one count of the tail's test, on average. */
-	TAIL_EXPECTED = 3,
+	TAIL_EXPECTED = 2,
+	/* Fewer counts before than this tell nothing about clusters of them. */
+	TAIL_COUNTS_MIN = 8,
 	/* Fewer samples of the baseline at a like load are no company. */
 	LIKE_MIN = 10,
 	/* Values beyond so many robust deviations count as if they were there: one request that
@@ -67,6 +69,7 @@ struct Judge {
 	double clip_lo, clip_hi; /* of a logarithm less what is expected at its load */
 	double tail_at;		 /* beyond it is the tail */
 	double tail_allowed;	 /* a shift of the count that "no worse" excludes */
+	bool tail_known;	 /* there were enough counts for it to say "worse" */
 	double tail_share;	 /* of the baseline beyond tail_at */
 	Shift *mean, *tail;
 	Shift *ready; /* the mean's as it was at the end of the baseline */
