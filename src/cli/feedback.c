@@ -52,8 +52,7 @@ const Command cmd_feedback = {
     .args = "good|bad WORDS...",
     .summary = "say whether production is good or bad as it runs now",
     .about = "A signed record of who said it, when, and which version of the baseline ran. 'dream "
-	     "baseline log' shows it beside the version. What is bad while a change is watched "
-	     "speaks against the change.",
+	     "baseline log' shows it beside the version.",
     .options = rows,
     .options_size = sizeof(Options),
     .min_args = 2,

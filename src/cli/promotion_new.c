@@ -5,6 +5,7 @@
 #include "base/json.h"
 #include "cli/decide.h"
 #include "record/promotion.h"
+#include "rollout/grammar.h"
 
 /* The value of the space that production's text stands for; a text that is none of the space's
  * values is kept as it is. */
@@ -172,5 +173,8 @@ int promotion_by_hand(const Decider *d, const Experiment *x, const Baseline *b, 
 		return err.code < 0 ? cli_fail(EXIT_FAILED, &err) : cli_oom();
 	if (json_array_size(json_object_get(body, "changes")) == 0)
 		return cli_failf(EXIT_USAGE, "production runs with these values already");
-	return promotion_sign(body, d->key, ret, &err) < 0 ? cli_fail(EXIT_FAILED, &err) : 0;
+	if (promotion_sign(body, d->key, ret, &err) < 0)
+		return cli_fail(EXIT_FAILED, &err);
+	/* What others would not take is not proposed: a reason as long as a letter, say. */
+	return promotion_grammar(*ret, NULL, &err) < 0 ? cli_fail(EXIT_USAGE, &err) : 0;
 }

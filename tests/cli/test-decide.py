@@ -121,6 +121,9 @@ def a_promotion_by_hand_says_that_nothing_was_measured():
         m.fails("production runs with these values already", "promotion", "new", "vllm_memory_util=0.5", code=2)
         m.fails("vllm_memory_util cannot be 0.51", "promotion", "new", "vllm_memory_util=0.51", code=2)
         m.fails("no_such", "promotion", "new", "no_such=1", code=2)
+        m.fails("reason is 1001 bytes long", "promotion", "new", "vllm_memory_util=0.6", "-r", "x" * 1001, code=2)
+        m.fails("reason has a control character", "promotion", "new", "vllm_memory_util=0.6", "-r", "a\x1b[31m", code=2)
+        assert list(m.json("promotions")["states"]) == [p["id"]]
 
 
 def what_cannot_start_is_refused_with_the_reason():
