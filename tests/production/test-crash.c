@@ -92,6 +92,7 @@ static int open_and_recover(const Disk *d, Err *err)
 /* Production goes on from here: one whole change. */
 static const char *go_on(const Disk *d, const Known *now)
 {
+	static char words[600];
 	static const Step first[] = {{STEP_WRITE, 0}, {STEP_ADOPT, 0}, {STEP_END, 0}};
 	static const Step change[] = {{STEP_WRITE, 5}, {STEP_BEGIN, 0},	 {STEP_FLIP, 5},
 				      {STEP_SWEEP, 0}, {STEP_COMMIT, 0}, {STEP_SWEEP, 0},
@@ -104,8 +105,11 @@ static const char *go_on(const Disk *d, const Known *now)
 		int r = production_open(d, STORY_DIR, &p, &err);
 		if (r >= 0)
 			r = story_do(p, s, &err);
-		if (r < 0)
-			return "production cannot go on";
+		if (r < 0) {
+			(void)snprintf(words, sizeof(words), "production cannot go on with %s: %s",
+				       step_name(s->kind), err.msg);
+			return words;
+		}
 		k = known_after(&k, s);
 	}
 	return story_check(d, STORY_DIR, &k);
