@@ -60,8 +60,8 @@ static void prepare(const char *dir)
 	Production *p = open_it(dir);
 	for (int i = 0; i < 2; i++) {
 		char values[80], env[40], names[2][40] = {"values.json", "judge.service.env"};
-		(void)snprintf(values, sizeof(values),
-			       "{\"judge.service\": {\"util\": \"0.%d0\"}}", 4 + i);
+		(void)snprintf(values, sizeof(values), "{\"judge.service\": {\"util\": \"0.%d0\"}}",
+			       4 + i);
 		(void)snprintf(env, sizeof(env), "DREAM_UTIL=0.%d0\n", 4 + i);
 		const GenerationFile files[] = {{.name = names[0], .text = values},
 						{.name = names[1], .text = env}};
@@ -96,7 +96,7 @@ static void long_log(const char *path)
 						   1763641805123456, &b)
 			: last == 1 ? record_flip(ids[1], &b)
 				    : record_commit(ids[0], &b);
-		if (i == 0)
+		if (i < 2) /* so that a change begins after them */
 			r = record_good(&(Changes){.good = {"1f0e3dad99908345"}, .n_good = 1}, &b);
 		len[i] = b.len;
 		if (r < 0 || str_take(&b, &text[i]) < 0)

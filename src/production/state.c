@@ -28,7 +28,6 @@ struct Production {
 	char *dir, *log_path, *link_path, *link_temporary, *lock_path;
 	Changes changes;
 	char current[GENERATION_ID_SIZE];
-	bool has_log;
 };
 
 /* --- Reading ---------------------------------------------------------------------------------- */
@@ -71,7 +70,6 @@ static int look(Production *p, Err *err)
 	Changes changes = {0};
 	Err why = ERR_INIT;
 	int r = intent_read(p->disk, p->log_path, replay, &changes, &why);
-	p->has_log = r != -ENOENT;
 	if (r < 0 && r != -ENOENT)
 		return err_set(err, r, "%s", why.msg);
 	return take_state(p, &changes, err);
@@ -377,13 +375,25 @@ int production_undo(Production *p, bool *ret_moved, Err *err)
 	return r < 0 ? r : 0;
 }
 
+/* Where there is no log nothing was ever changed, and nothing need be made. */
+static int check_log(const Production *p, Err *err)
+{
+	int fd = p->disk->open(p->disk->ctx, p->log_path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
+	if (fd == -ENOENT)
+		return 0;
+	if (fd < 0)
+		return err_set(err, fd, "cannot read %s: %s", p->log_path, strerror(-fd));
+	(void)p->disk->close(p->disk->ctx, fd);
+	return 1;
+}
+
 int production_recover(Production *p, Err *err)
 {
 	Turn t;
 	bool moved;
-	int r = look(p, err);
-	if (r < 0 || !p->has_log)
-		return r < 0 ? r : 0;
+	int r = check_log(p, err);
+	if (r <= 0)
+		return r;
 	r = turn_begin(p, &t, err);
 	if (r >= 0)
 		r = undo(&t, &moved, err);
