@@ -136,7 +136,7 @@ static const char *next_words(const char *phase)
 	    {"observe", "then the first parameter is changed"},
 	    {"apply", "when it runs and answers, it is watched; what breaks is taken back at once"},
 	    {"watch", "no worse: the next parameter, or the cold start; worse: taken back"},
-	    {"cold", "all answer after a start together: watched as a whole; else taken back"},
+	    {"cold_start", "all answer after a start together: watched as a whole; else taken back"},
 	    {"commit", "it becomes the new version of the baseline"},
 	    {"probation", "it is committed; a slower guard takes it back if it gets worse"},
 	    {"undo", "what ran before runs again"},

@@ -458,7 +458,8 @@ static MachineEvent event_of_restart(const Rollout *r)
 		return EVENT_RESTARTED;
 	if (r->m.commit_asked && !r->change_open)
 		return there ? EVENT_OK : EVENT_MOVED;
-	if (r->m.touched && !r->change_open)
+	/* Another generation than the step was about: a later step of ours was not recorded. */
+	if (r->m.touched && (!r->change_open || !there))
 		return EVENT_MOVED;
 	return EVENT_RESTARTED;
 }
