@@ -1,15 +1,14 @@
 /* dream approve, dream reject: a person's decision about a promotion. */
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/json.h"
+#include "cli/daemon_ask.h"
 #include "cli/decide.h"
-#include "control/control.h"
 #include "record/decision.h"
 
 typedef struct Options {
-	const char *config, *reason;
+	const char *config, *socket, *reason;
 	bool json;
 } Options;
 
@@ -42,13 +41,9 @@ static int print_decision(const Wish *w, const json_t *approval)
  */
 
 /* -ENOENT, -ECONNREFUSED: there is no daemon, or it knows no such promotion. */
-static int ask_daemon(const Wish *w, bool user, json_t **ret, Err *err)
+static int ask_daemon(const Wish *w, json_t **ret, Err *err)
 {
-	_cleanup_free_ char *path = NULL;
 	bool failed = false;
-	int r = control_path(user, &path, err);
-	if (r < 0)
-		return r;
 	json_t *request = json_object();
 	js_set(request, "do", js_text(w->yes ? "approve" : "reject"), &failed);
 	js_set(request, "promotion", js_text(w->id), &failed);
@@ -57,7 +52,7 @@ static int ask_daemon(const Wish *w, bool user, json_t **ret, Err *err)
 		json_decref(request);
 		return err_oom(err);
 	}
-	return control_ask(path, request, ret, err);
+	return cli_ask_daemon(w->options->socket, request, ret, err);
 }
 
 static bool is_nobody(int r)
@@ -126,25 +121,19 @@ static int run(const void *options, char **argv, bool yes)
 	const Wish w = {.options = o, .id = argv[0], .yes = yes};
 	json_auto_t *answer = NULL;
 	Err err = ERR_INIT;
-	bool user = geteuid() != 0, unknown = false;
+	bool unknown = false;
 	if (o->reason && strlen(o->reason) >= sizeof(((Approver *)NULL)->reason))
 		return cli_failf(EXIT_USAGE, "the reason is longer than %zu bytes",
 				 sizeof(((Approver *)NULL)->reason) - 1);
-	int r = ask_daemon(&w, user, &answer, &err);
-	if (is_nobody(r)) {
-		int code = decide_here(&w, &unknown);
-		if (!unknown)
-			return code;
-		/* Whoever has no daemon of their own means the machine's. */
-		r = user ? ask_daemon(&w, false, &answer, &err) : r;
-		if (is_nobody(r))
-			return cli_failf(
-			    EXIT_FAILED,
-			    "there is no promotion '%s'; 'dream promotions' lists them", w.id);
-	}
-	if (r < 0)
-		return cli_fail(EXIT_FAILED, &err);
-	return print_decision(&w, json_object_get(answer, "approval"));
+	int r = ask_daemon(&w, &answer, &err);
+	if (!is_nobody(r))
+		return r < 0 ? cli_fail(EXIT_FAILED, &err)
+			     : print_decision(&w, json_object_get(answer, "approval"));
+	int code = decide_here(&w, &unknown);
+	return unknown
+		   ? cli_failf(EXIT_FAILED,
+			       "there is no promotion '%s'; 'dream promotions' lists them", w.id)
+		   : code;
 }
 
 static int run_approve(const void *options, int argc, char **argv)
@@ -162,6 +151,8 @@ static int run_reject(const void *options, int argc, char **argv)
 static const Option rows[] = {
     {"config", 'c', "FILE", OPT_STRING, offsetof(Options, config), .complete = "file",
      .help = "the configuration that names the store, where no daemon runs"},
+    {"socket", 0, "PATH", OPT_STRING, offsetof(Options, socket), .complete = "file",
+     .help = "the daemon's socket, where it is not the usual one"},
     {"reason", 'r', "TEXT", OPT_STRING, offsetof(Options, reason), .help = "why; kept for ever"},
     {"json", 'j', NULL, OPT_FLAG, offsetof(Options, json), .help = "print JSON"},
     {0},

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+import time
 
 import tap
 from tap import SOURCE, Done, Home, run_cases
@@ -252,6 +253,34 @@ def nothing_running_is_drift():
         body = json.loads(done.out)
         assert done.code == 3 and body["version"] == 1, done
         assert any("judge.service does not run" in line for line in body["drift"]), body
+
+
+def where_a_daemon_runs_it_writes_the_decision():
+    if not os.path.isdir("/run/systemd/system") or os.geteuid() != 0:
+        return "needs a systemd of its own"
+    with Machine() as m:
+        p, q = new(m, "vllm_memory_util=0.55"), new(m, "whisper_model_size=base")
+        socket = m.path / "control.sock"
+        with open(m.path / "daemon.log", "w") as log:
+            daemon = subprocess.Popen([m.program, "daemon", "-c", CONFIG, "--socket", socket], env=m.env, cwd=m.path,
+                                      stdout=log, stderr=log)
+        try:
+            for _ in range(200):
+                if socket.exists() or daemon.poll() is not None:
+                    break
+                time.sleep(0.05)
+            a = m.json("approve", p["id"], "--socket", socket, "--reason", "looks right")
+            assert a["decision"] == "approved" and a["by"] == {"uid": 0, "name": "root"} and a["reason"] == "looks right", a
+            m.fails(f"{p['id']} was approved by root", "reject", p["id"], "--socket", socket)
+            m.fails(f"{p['id']} was approved by root", "reject", p["id"])  # and past it, in the same store
+            m.fails("there is no promotion 'x'", "approve", "x", "--socket", socket)
+            assert m.json("reject", q["id"], "--socket", socket)["decision"] == "rejected"
+        finally:
+            daemon.terminate()
+            daemon.wait(timeout=30)
+        said = (m.path / "daemon.log").read_text()
+        assert "was approved by root: looks right" in said and f"{q['id']} was rejected by root" in said, said
+        assert m.json("promotions")["states"] == {p["id"]: "approved", q["id"]: "rejected"}
 
 
 def wrong_words_are_explained():
