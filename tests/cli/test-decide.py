@@ -4,6 +4,7 @@ folder as `dream adopt` leaves it; no unit runs."""
 import hashlib
 import json
 import os
+import pathlib
 import re
 import shutil
 import subprocess
@@ -255,6 +256,30 @@ def nothing_running_is_drift():
         assert any("judge.service does not run" in line for line in body["drift"]), body
 
 
+def what_processes_really_run_is_compared():
+    if not os.path.isdir("/run/systemd/system") or os.geteuid() != 0:
+        return "needs a systemd of its own"
+    with Machine() as m:
+        units = {"judge.service": "[Service]\nExecStart=/bin/sh -c 'exec sleep 600' x --gpu-memory-utilization 0.50\n",
+                 "kloros.service": "[Service]\nEnvironment=ASR_WHISPER_SIZE=tiny\nExecStart=/bin/sleep 600\n"}
+        for unit, text in units.items():
+            (pathlib.Path("/run/systemd/system") / unit).write_text(text)
+        subprocess.run(["systemctl", "daemon-reload"], check=True)
+        subprocess.run(["systemctl", "start", "kloros.service"], check=True)
+        m.ok("feedback", "good", "so there is a baseline")
+        body = json.loads(m.dream("baseline", "diff", "--json").out)
+        assert any(l.startswith("kloros.service runs with whisper_model_size=tiny; the baseline says small")
+                   for l in body["drift"]), body
+        assert any(l.startswith("judge.service does not run; the baseline says vllm_memory_util=0.50")
+                   for l in body["drift"]), body
+        done = m.dream("baseline", "diff")
+        assert done.code == 3 and "kloros.service: " in done.out, done
+        subprocess.run(["systemctl", "stop", "kloros.service"], check=True)
+        for unit in units:
+            (pathlib.Path("/run/systemd/system") / unit).unlink()
+        subprocess.run(["systemctl", "daemon-reload"], check=True)
+
+
 def where_a_daemon_runs_it_writes_the_decision():
     if not os.path.isdir("/run/systemd/system") or os.geteuid() != 0:
         return "needs a systemd of its own"
@@ -304,5 +329,7 @@ if __name__ == "__main__":
         a_promotion_moves_between_machines_only_with_a_trusted_key,
         what_a_run_proposes_and_exports_is_read_back,
         nothing_running_is_drift,
+        what_processes_really_run_is_compared,
+        where_a_daemon_runs_it_writes_the_decision,
         wrong_words_are_explained,
     ])
