@@ -111,7 +111,7 @@ static void pause_for(Follow *f, uint64_t us)
 		(void)sd_event_source_set_enabled(f->timer, SD_EVENT_ONESHOT);
 }
 
-static void turn(Follow *f)
+void follow_turn(Follow *f)
 {
 	int n = 0, r = sd_journal_process(f->j);
 	for (; n < TURN_ENTRIES && (r = sd_journal_next(f->j)) > 0; n++)
@@ -126,7 +126,7 @@ static int on_io(sd_event_source *s, int fd, uint32_t events, void *ctx)
 {
 	(void)fd, (void)events;
 	(void)sd_event_source_set_enabled(s, SD_EVENT_OFF);
-	turn(ctx);
+	follow_turn(ctx);
 	return 0;
 }
 
@@ -138,7 +138,7 @@ static int on_turn(sd_event_source *s, uint64_t at, void *ctx)
 	(void)s, (void)at;
 	(void)sd_event_source_set_enabled(f->io, SD_EVENT_ON);
 	if (f->more || sd_journal_reliable_fd(f->j) == 0)
-		turn(f);
+		follow_turn(f);
 	return 0;
 }
 

@@ -22,5 +22,8 @@ typedef struct FollowHandler {
  * -EACCES, -ENOENT as journal_access(). */
 int follow_start(sd_event *loop, const char *const *units, size_t n, bool user,
 		 const FollowHandler *h, void *ctx, Follow **ret, Err *err) _must_check_;
+/* Reads now what there is, without waiting for its turn: after a process died, for its last words.
+ * Not from inside a handler. */
+void follow_turn(Follow *f);
 Follow *follow_stop(Follow *f); /* accepts NULL, returns NULL; not from inside a handler */
 DEFINE_CLEANUP(Follow *, follow_stop)

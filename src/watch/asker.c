@@ -130,6 +130,12 @@ static int open_client(Asker *a, HttpLoop *http, const HttpTarget *target, const
 	return httpclient_new(http, &spec, &a->client, err);
 }
 
+static bool is_here(const HttpTarget *t)
+{
+	return t->host && (strncmp(t->host, "127.", 4) == 0 || strcmp(t->host, "localhost") == 0 ||
+			   strcmp(t->host, "::1") == 0);
+}
+
 static int reach(Asker *a, HttpLoop *http, const WatchedService *s, const ServerCommand *c,
 		 Err *err)
 {
@@ -143,6 +149,7 @@ static int reach(Asker *a, HttpLoop *http, const WatchedService *s, const Server
 		r = read_token(s, &token, err);
 	if (r >= 0)
 		r = open_client(a, http, &target, token, err);
+	a->port = r >= 0 && is_here(&target) ? target.port : 0;
 	httptarget_done(&target);
 	return r;
 }

@@ -14,6 +14,7 @@ typedef struct Asker {
 	HttpClient *client; /* NULL: it is not asked by HTTP */
 	char *model;	    /* "": none is named */
 	json_t *ask;	    /* what every LLM request carries */
+	uint16_t port;	    /* where it listens on this machine; 0: elsewhere, or not known */
 	bool contained;	    /* a container: its processes are not the unit's */
 } Asker;
 

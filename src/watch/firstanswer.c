@@ -9,6 +9,7 @@
 #include "watch/asker.h"
 #include "watch/probe.h"
 #include "watch/reason.h"
+#include "watch/survivor.h"
 #include "watch/units.h"
 
 enum {
@@ -123,13 +124,30 @@ static PlacementProof prove(const FirstAnswer *f)
 	return p;
 }
 
+/* Who answered may be the one that should have gone. */
+static bool survivor_answers(const FirstAnswer *f, char *words, size_t size)
+{
+	UnitState now = {0};
+	if (!f->unit || f->asker.contained ||
+	    unit_state(f->systemd, f->spec->service->unit, &now, NULL) < 0)
+		return false;
+	bool yes = survivor_listens(f->asker.port, now.cgroup, now.main_pid, words, size);
+	unit_state_done(&now);
+	return yes;
+}
+
 /* It has answered. */
 static void answered(FirstAnswer *f)
 {
+	char words[160];
 	bool ask = f->gpu_uuid && f->spec->wants_gpu && f->unit && !f->asker.contained;
 	PlacementProof p = {.placement = PLACED_NO_LIST};
 	if (f->ready_us == 0)
 		f->ready_us = now_us() - f->began_us;
+	if (survivor_answers(f, words, sizeof(words))) {
+		end(f, -1, HARD_READBACK, words);
+		return;
+	}
 	if (ask)
 		p = prove(f);
 	if (p.placement != PLACED_NOT && p.placement != PLACED_LITTLE)

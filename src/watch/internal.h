@@ -11,6 +11,8 @@
 
 enum {
 	WATCH_TICK_US = 1000000,
+	OOM_SAME_US =
+	    10000000, /* a traceback that comes in pieces, and the end after it, are one */
 };
 
 typedef struct Watched {
@@ -27,6 +29,7 @@ typedef struct Watched {
 	Rng rng;
 	int64_t due_us, sent_at_us; /* the next probe (monotonic); when this one was sent */
 	int64_t missed;		    /* probes without an answer, in a row */
+	bool told_unhealthy;	    /* of these */
 	bool answers;		    /* the last probe was answered */
 	HttpCall *page_call;
 	bool no_page;
@@ -43,9 +46,11 @@ typedef struct Watched {
 	char *cgroup;
 
 	/* The journal: words.c */
-	Str lines;	  /* not judged yet */
-	int64_t since_us; /* realtime: lines from before are ours */
-	int64_t oom_us;	  /* monotonic: when it last said that memory ran out */
+	Str lines;	    /* not judged yet */
+	int64_t since_us;   /* realtime: lines from before are ours */
+	int64_t oom_us;	    /* monotonic: when it last said that memory ran out */
+	bool ending;	    /* what it says now is a part of its end, which is about to be told */
+	char oom_line[200]; /* found meanwhile */
 
 	/* The GPU: placement.c */
 	int off_gpu; /* looks in a row that did not find it there */
@@ -79,6 +84,8 @@ void watch_is_blind(Watch *w, const char *what, const Err *err);
 int samples_open(Watched *d, Err *err) _must_check_;
 void samples_begin(Watched *d, int64_t after_us);
 void samples_stop(Watched *d);
+/* It was told that its unit ended: who is missing is counted from here. */
+void samples_excuse(Watched *d);
 void samples_close(Watched *d);
 
 /* look.c */
@@ -90,6 +97,12 @@ void look_close(Watched *d);
 /* words.c */
 int words_open(Watch *w, Err *err) _must_check_;
 void words_close(Watch *w);
+
+/* What its journal says by now, after it ended: the line that tells that its memory ran out, which
+ * is not told by itself; "": there is none. */
+const char *words_last_oom(Watched *d);
+/* Was it told of its memory a moment ago? */
+bool words_told_oom(const Watched *d);
 
 /* placement.c */
 void placement_open(Watch *w);

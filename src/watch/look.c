@@ -14,6 +14,29 @@ static bool is_end(HardEvent e)
 
 /* --- Looking --------------------------------------------------------------------------------- */
 
+/* What it wrote before it ended says why; then both are one event. */
+static HardEvent with_reason(Watched *d, HardEvent e, const char *invocation, char *words,
+			     size_t size)
+{
+	Reason why = {0};
+	size_t n = strlen(words);
+	if (!d->watch->spec.journal)
+		return e;
+	reason_read(d->spec->service->kind, invocation, &why);
+	/* Of a process that is gone the journal may not know the run any more, only the unit. */
+	const char *line = words_last_oom(d);
+	if (*line && !why.oom)
+		(void)snprintf(why.line, sizeof(why.line), "%s", line);
+	why.oom |= *line != '\0';
+	if (*why.line)
+		(void)snprintf(words + n, size - n, "; it wrote: %s", why.line);
+	/* A start that failed for memory is a start that failed; and what was told is told. */
+	bool told = words_told_oom(d);
+	if (why.oom)
+		d->oom_us = clock_mono_us(&clock_system);
+	return why.oom && !told && e != HARD_START_FAILED ? HARD_OOM : e;
+}
+
 static void judge(Watched *d, const UnitState *now)
 {
 	char words[400], invocation[40];
@@ -24,17 +47,8 @@ static void judge(Watched *d, const UnitState *now)
 		return;
 	placement_forget(d);
 	if (is_end(e)) {
-		Reason why = {0};
-		if (d->watch->spec.journal)
-			reason_read(d->spec->service->kind, invocation, &why);
-		size_t n = strlen(words);
-		if (*why.line)
-			(void)snprintf(words + n, sizeof(words) - n, "; it wrote: %s", why.line);
-		/* A start that failed for memory is a start that failed. */
-		if (why.oom && e != HARD_START_FAILED)
-			e = HARD_OOM;
-		if (why.oom)
-			d->oom_us = clock_mono_us(&clock_system);
+		samples_excuse(d);
+		e = with_reason(d, e, invocation, words, sizeof(words));
 	}
 	watched_tell(d, e, words);
 }

@@ -84,13 +84,21 @@ static void failed(Watched *d, const char *why)
 		emit(d, "ttft_ms", (double)NAN, true);
 	/* Of a unit that does not run this was told already. */
 	bool runs = !d->unit || d->seen.phase == UNIT_UP;
-	if (d->missed == d->watch->spec.healthy_after && runs)
+	if (d->missed >= d->watch->spec.healthy_after && runs && !d->told_unhealthy) {
+		d->told_unhealthy = true;
 		unhealthy(d, why);
+	}
+}
+
+void samples_excuse(Watched *d)
+{
+	d->missed = 0;
+	d->told_unhealthy = false;
 }
 
 static void answered(Watched *d, const ProbeResult *r)
 {
-	d->missed = 0;
+	samples_excuse(d);
 	d->answers = true;
 	d->own++;
 	emit(d, "latency_ms", r->latency_ms, false);
@@ -224,7 +232,8 @@ void samples_stop(Watched *d)
 	if (d->open)
 		asker_done(&d->asker);
 	d->open = d->no_page = d->answers = false;
-	d->missed = d->own = d->page_us = 0;
+	samples_excuse(d);
+	d->own = d->page_us = 0;
 	d->load = d->preemptions = (double)NAN;
 }
 

@@ -82,7 +82,12 @@ const char *watch_blind(const Watch *w);
 void watch_expect(Watch *w, const char *unit, bool expected);
 
 /* One service until it has answered once: health, then a first real request, its unit being looked
- * at meanwhile. done(): ready_us, or -1 with the event and the words. Once, from the loop. */
+ * at meanwhile. To be called when the job of its restart is done. done(): ready_us, or -1 with the
+ * event and the words; once, from the loop.
+ *   HARD_START_FAILED  its unit failed or was restarted (told at once), or the time is over
+ *   HARD_UNHEALTHY     it answers that it cannot: a wrong model, a health page that has given up
+ *   HARD_CPU           it answers, and is not on the GPU
+ *   HARD_READBACK      a process of the run before may have answered */
 typedef struct FirstAnswer FirstAnswer;
 typedef void FirstAnswerDone(void *ctx, int64_t ready_us, HardEvent e, const char *words);
 int first_answer(sd_event *loop, Systemd *systemd, HttpLoop *http, const WatchedService *s,

@@ -8,18 +8,28 @@
 
 enum {
 	LINES_MAX = 64 << 10,
-	SAME_US = 10000000, /* a traceback that comes in pieces is one event */
-	WORDS_MAX = 320,
+	LINE_CHARS = 180,
+	WORDS_MAX = 480,
 };
+
+static void safe_line(const char *line, size_t len, char *ret, size_t size)
+{
+	_cleanup_(str_done) Str safe = STR_INIT;
+	str_add_safe(&safe, line, len, LINE_CHARS);
+	(void)snprintf(ret, size, "%s", safe.len ? safe.s : "");
+}
 
 static void tell_line(Watched *d, HardEvent e, const char *line, size_t len)
 {
-	_cleanup_(str_done) Str safe = STR_INIT;
-	char words[WORDS_MAX];
-	str_add_safe(&safe, line, len, 200);
-	(void)snprintf(words, sizeof(words), "%s wrote: %s", d->spec->service->name,
-		       safe.len ? safe.s : "");
+	char words[WORDS_MAX], safe[WORDS_MAX / 2];
+	safe_line(line, len, safe, sizeof(safe));
+	(void)snprintf(words, sizeof(words), "%s wrote: %s", d->spec->service->name, safe);
 	watched_tell(d, e, words);
+}
+
+bool words_told_oom(const Watched *d)
+{
+	return d->oom_us > 0 && clock_mono_us(&clock_system) - d->oom_us < OOM_SAME_US;
 }
 
 static void look_for_oom(Watched *d)
@@ -28,10 +38,25 @@ static void look_for_oom(Watched *d)
 	size_t n = 0;
 	if (oom_find(d->lines.s, d->lines.len, &hit, 1, &n) < 0 || n == 0)
 		return;
-	int64_t now = clock_mono_us(&clock_system), last = d->oom_us;
-	d->oom_us = now;
-	if (last == 0 || now - last > SAME_US)
-		tell_line(d, HARD_OOM, d->lines.s + hit.line_at, hit.line_len);
+	bool told = words_told_oom(d);
+	const char *line = d->lines.s + hit.line_at;
+	if (d->ending) {
+		safe_line(line, hit.line_len, d->oom_line, sizeof(d->oom_line));
+		return;
+	}
+	d->oom_us = clock_mono_us(&clock_system);
+	if (!told)
+		tell_line(d, HARD_OOM, line, hit.line_len);
+}
+
+const char *words_last_oom(Watched *d)
+{
+	*d->oom_line = '\0';
+	d->ending = true;
+	if (d->watch->follow)
+		follow_turn(d->watch->follow);
+	d->ending = false;
+	return d->oom_line;
 }
 
 static void look_for_cpu(Watched *d)

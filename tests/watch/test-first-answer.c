@@ -76,7 +76,7 @@ TEST(a_failure_between_start_and_answer_is_told_when_it_happens)
 	run_for(r, 500000);
 	CHECK(!f.over);
 	int64_t began = mono_us();
-	shell("systemctl kill -s KILL judge.service");
+	shell("systemctl kill --kill-who=main -s KILL judge.service");
 	wait_for(r->b.loop, &f.over, 5);
 	CHECK_INT(f.e, HARD_START_FAILED);
 	printf("# told after %.1f ms\n", (double)(f.at_us - began) / 1000);
@@ -99,6 +99,46 @@ TEST(the_deadline_says_what_was_seen_last)
 	f = after_restart(r, "", FAST "TWIN_FAULT=hang\n", &judge, 1500000);
 	CHECK_INT(f.e, HARD_START_FAILED);
 	CHECK(strstr(f.words, "first request is not answered yet"));
+	rig_done(r);
+}
+
+/* A server that shares its port, started by a shell that leaves it behind. */
+static First after_restart_of_a_pair(Rig *r, const char *kill_mode)
+{
+	static char name[] = "pair", unit[] = "pair.service", kind[] = "command",
+		    url[] = "http://127.0.0.1:18102";
+	static const ServiceSpec spec = {.name = name, .kind = kind, .unit = unit, .url = url};
+	static const WatchedService pair = {.service = &spec};
+	static const char server[] =
+	    "import http.server, socket\n"
+	    "class S(http.server.HTTPServer):\n"
+	    "    def server_bind(self):\n"
+	    "        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)\n"
+	    "        super().server_bind()\n"
+	    "S(('127.0.0.1', 18102), http.server.SimpleHTTPRequestHandler).serve_forever()\n";
+	char text[400];
+	CHECK_OK(file_write("/run/pair.py", 0644, server, strlen(server), NULL));
+	snprintf(text, sizeof(text),
+		 "[Service]\nType=exec\nKillMode=%s\nWorkingDirectory=/run\n"
+		 "ExecStart=/bin/sh -c 'python3 /run/pair.py & exec sleep 1000'\n",
+		 kill_mode);
+	unit_file(unit, text);
+	shell("systemctl daemon-reload; systemctl restart pair.service");
+	CHECK_INT(first(r, &pair, 20000000).e, HARD_NONE);
+	shell("systemctl restart pair.service");
+	First f = first(r, &pair, 20000000);
+	shell("systemctl kill -s KILL --kill-who=all pair.service || true; "
+	      "systemctl stop pair.service");
+	return f;
+}
+
+TEST(an_answer_of_the_run_before_is_none)
+{
+	Rig *r = rig_new();
+	First f = after_restart_of_a_pair(r, "process");
+	CHECK_INT(f.e, HARD_READBACK);
+	CHECK(strstr(f.words, "18102"));
+	CHECK_INT(after_restart_of_a_pair(r, "control-group").e, HARD_NONE);
 	rig_done(r);
 }
 
