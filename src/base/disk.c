@@ -32,10 +32,15 @@ enum {
 		retry_r < 0 ? (__typeof__(retry_r))-errno : retry_r; \
 	})
 
+/* What is made new gets the mode that was asked for: others must be able to read it, whatever the
+ * umask of whoever runs us. Where that cannot be, they read less. */
 static int system_open(void *ctx, const char *path, int flags, mode_t mode)
 {
 	(void)ctx;
-	return RETRY(open(path, flags | O_CLOEXEC | O_NOCTTY, mode));
+	int fd = RETRY(open(path, flags | O_CLOEXEC | O_NOCTTY, mode));
+	if (fd >= 0 && (flags & O_CREAT) && (flags & O_EXCL))
+		(void)!fchmod(fd, mode);
+	return fd;
 }
 
 static ssize_t system_read(void *ctx, int fd, void *data, size_t len)
@@ -86,7 +91,10 @@ static int system_close(void *ctx, int fd)
 static int system_mkdir(void *ctx, const char *path, mode_t mode)
 {
 	(void)ctx;
-	return RETRY(mkdir(path, mode));
+	int r = RETRY(mkdir(path, mode));
+	if (r == 0)
+		(void)!chmod(path, mode);
+	return r;
 }
 
 static int system_rename(void *ctx, const char *from, const char *to)

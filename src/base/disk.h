@@ -28,7 +28,8 @@ typedef struct Disk {
 	void *ctx;
 } Disk;
 
-/* Every descriptor is O_CLOEXEC; a call that a signal interrupts is made again. */
+/* Every descriptor is O_CLOEXEC; a call that a signal interrupts is made again; what is made with
+ * O_EXCL, and folders, have the mode that was asked for, without the umask. */
 extern const Disk disk_system;
 
 /* A whole file, at most `max` bytes, with a NUL after it (not counted). -ENOENT, -EFBIG; -ELOOP: it

@@ -106,7 +106,7 @@ TEST(a_generation_is_read_back_as_it_was_written)
 	CHECK_ERR(production_read(p, "../../etc", &g, &err), EINVAL);
 }
 
-TEST(a_file_is_as_private_as_it_is_asked_for)
+TEST(a_file_is_as_private_as_it_is_asked_for_whatever_the_umask)
 {
 	SCRATCH(dir);
 	Err err = ERR_INIT;
@@ -115,7 +115,7 @@ TEST(a_file_is_as_private_as_it_is_asked_for)
 	size_t n = story_files(0, files);
 	_cleanup_(production_closep) Production *p = open_it(dir);
 	files[2].mode = 0600;
-	mode_t mask = umask(022);
+	mode_t mask = umask(077);
 	CHECK_OK(production_write(p, story_id(0), files, n, &err));
 	(void)umask(mask);
 	_cleanup_free_ char *secret = str_fmt("%s/gen/%s/%s", dir, story_id(0), files[2].name);
@@ -124,6 +124,9 @@ TEST(a_file_is_as_private_as_it_is_asked_for)
 	CHECK_INT(st.st_mode & 0777, 0600);
 	CHECK_OK(stat(open, &st));
 	CHECK_INT(st.st_mode & 0777, 0644);
+	_cleanup_free_ char *folder = str_fmt("%s/gen/%s", dir, story_id(0));
+	CHECK_OK(stat(folder, &st));
+	CHECK_INT(st.st_mode & 0777, 0755);
 }
 
 TEST(the_same_generation_again_is_success_and_another_under_its_name_is_not)
