@@ -213,5 +213,14 @@ int envtext_set(const char *path, const char *text, const char *key, const char 
 	str_add(&out, text + copied);
 	if (!found)
 		append_key(key, value, &out);
+	if (out.failed)
+		return err_oom(err);
+	/* A backslash at the end of the text would take a line that is added along, for one. */
+	_cleanup_free_ char *now = NULL;
+	r = envtext_get(path, out.s, key, true, &now, err);
+	if (r < 0)
+		return r;
+	if (!now || strcmp(now, value) != 0)
+		return unclear(path, key, err);
 	return str_take(&out, ret) < 0 ? err_oom(err) : 0;
 }

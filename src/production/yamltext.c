@@ -162,7 +162,10 @@ int yamltext_set(const char *path, const char *text, const char *key, const char
 	json_auto_t *map = NULL;
 	const char *name;
 	Spot s;
-	int r = value_of(path, text, key, &s, &name, &map, err);
+	_cleanup_free_ char *before = NULL; /* what is replaced is what the file says */
+	int r = yamltext_get(path, text, key, &before, err);
+	if (r >= 0)
+		r = value_of(path, text, key, &s, &name, &map, err);
 	if (r < 0)
 		return r;
 	size_t len = strlen(text);
