@@ -11,11 +11,11 @@
 #include "conf/conf.h"
 
 const Command *const commands[] = {
-    &cmd_init,	     &cmd_doctor,   &cmd_check,	    &cmd_run,	  &cmd_eval,
-    &cmd_predict,    &cmd_trials,   &cmd_show,	    &cmd_plot,	  &cmd_lineage,
-    &cmd_promotions, &cmd_adopt,    &cmd_promotion, &cmd_approve, &cmd_reject,
-    &cmd_baseline,   &cmd_feedback, &cmd_daemon,    &cmd_status,  &cmd_pause,
-    &cmd_resume,     &cmd_bench,    &cmd_gpu,	    &cmd_twin,	  NULL,
+    &cmd_init,	   &cmd_doctor,	  &cmd_check,  &cmd_run,     &cmd_eval,	      &cmd_predict,
+    &cmd_trials,   &cmd_show,	  &cmd_plot,   &cmd_lineage, &cmd_promotions, &cmd_promotion,
+    &cmd_approve,  &cmd_reject,	  &cmd_adopt,  &cmd_rollout, &cmd_rollback,   &cmd_ab,
+    &cmd_baseline, &cmd_feedback, &cmd_status, &cmd_daemon,  &cmd_pause,      &cmd_resume,
+    &cmd_bench,	   &cmd_gpu,	  &cmd_twin,   NULL,
 };
 
 /* Verbs for the build and the shell, not listed by --help. */

@@ -64,9 +64,9 @@ typedef enum ExitCode {
 } ExitCode;
 
 extern const Command cmd_init, cmd_doctor, cmd_check, cmd_run, cmd_eval, cmd_predict, cmd_trials,
-    cmd_show, cmd_plot, cmd_lineage, cmd_promotions, cmd_adopt, cmd_promotion, cmd_approve,
-    cmd_reject, cmd_baseline, cmd_feedback, cmd_bench, cmd_gpu, cmd_twin, cmd_daemon, cmd_status,
-    cmd_pause, cmd_resume;
+    cmd_show, cmd_plot, cmd_lineage, cmd_promotions, cmd_promotion, cmd_approve, cmd_reject,
+    cmd_adopt, cmd_rollout, cmd_rollback, cmd_ab, cmd_baseline, cmd_feedback, cmd_status,
+    cmd_daemon, cmd_pause, cmd_resume, cmd_bench, cmd_gpu, cmd_twin;
 extern const Command *const commands[]; /* NULL-terminated, in the order of the help */
 
 int cli_main(int argc, char **argv);

@@ -256,12 +256,25 @@ typedef struct Survey {
 
 static void survey_next(Survey *s);
 
+/* Every value as it should be: a process that is older than the last flip and has them needs no
+ * restart. */
+static bool has_its_values(const json_t *back)
+{
+	size_t i;
+	json_t *v;
+	json_array_foreach (json_object_get(back, "values"), i, v) {
+		if (!js_bool(v, "same", false))
+			return false;
+	}
+	return js_int(back, "pid", 0) > 0;
+}
+
 static void on_surveyed(void *ctx, const json_t *reply, const Err *err)
 {
 	Survey *s = ctx;
-	const json_t *back = json_object_get(reply, "readback");
 	const char *active = js_str(json_object_get(reply, "state"), "active", "");
-	if (err || !js_bool(back, "same", false) || strcmp(active, "active") != 0)
+	if (err || !has_its_values(json_object_get(reply, "readback")) ||
+	    strcmp(active, "active") != 0 || (s->r->down & (1U << s->at)))
 		s->set |= 1U << s->at;
 	s->at++;
 	survey_next(s);
@@ -355,7 +368,6 @@ static void back_prepared(Rollout *r, const json_t *reply)
 
 void apply_back(Rollout *r)
 {
-	rollout_say(r, NULL, "going back to version %" PRId64 " of the baseline", r->goal.version);
 	ask(r, json_pack("{s:s, s:O}", "do", "prepare", "values", r->goal.params),
 	    "the configuration of that version cannot be written", back_prepared);
 }
@@ -423,7 +435,8 @@ void apply_undo(Rollout *r)
 		ask(r, json_pack("{s:s}", "do", "status"), "the helper does not answer", try_good);
 		return;
 	}
-	rollout_say(r, NULL, "taking it back");
+	if (r->goal.version == 0)
+		rollout_say(r, NULL, "taking it back");
 	/* A change of ours that is open is closed first, whatever it was for. */
 	if (r->committed && !r->change_open) {
 		if (r->goal.version == 0 && baseline_copy(&r->baseline, &r->goal) < 0)

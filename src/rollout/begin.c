@@ -115,7 +115,9 @@ static int see_production(Rollout *r, Err *err)
 	snprintf(r->running, sizeof(r->running), "%s", current);
 	memcpy(r->wanted, r->running, sizeof(r->wanted));
 	if (json_is_object(change))
-		return err_set(err, -EBUSY, "%s is going on; see `dream status`",
+		return err_set(err, -EBUSY,
+			       "%s is going on; `dream status` shows it, and `dream rollout "
+			       "--resume` takes it up when whoever began it is gone",
 			       js_str(change, "rollout", "another rollout"));
 	if (strcmp(current, r->baseline.generation) != 0)
 		return err_set(err, -ESTALE,

@@ -31,8 +31,7 @@ Drain *drain_free(Drain *d)
 	if (!d)
 		return NULL;
 	sd_event_source_disable_unref(d->timer);
-	http_cancel(d->call);
-	httpclient_free(d->client);
+	httpclient_free(d->client); /* its call with it */
 	free(d);
 	return NULL;
 }

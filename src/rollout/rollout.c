@@ -45,7 +45,12 @@ static void end(Rollout *r, const char *words)
 		return;
 	r->over = true;
 	guard_done(r);
-	str_addf(&text, "%s", machine_result_name(r->m.result));
+	bool went_back = r->goal.version > 0 && r->m.result == RESULT_ROLLED_BACK;
+	if (went_back)
+		str_addf(&text, "production is as version %" PRId64 " of the baseline says",
+			 r->goal.version);
+	else
+		str_add(&text, machine_result_name(r->m.result));
 	if (r->m.kept) {
 		str_add(&text, ": ");
 		rollout_mask_text(r, r->m.kept, &text);
@@ -138,8 +143,10 @@ void rollout_event(Rollout *r, MachineEvent e, const char *words)
 {
 	if (r->over)
 		return;
-	if (words && *words)
+	if (words && *words && e != EVENT_ABORT)
 		rollout_say(r, NULL, "%s: %s", machine_event_name(e), words);
+	else if (words && *words)
+		rollout_say(r, NULL, "%s", words);
 	r->hurry = e == EVENT_BROKEN;
 	MachineDo d = machine_step(&r->spec, &r->m, e);
 	if (d != DO_NOTHING)

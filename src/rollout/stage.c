@@ -66,8 +66,17 @@ static int take_lease(Rollout *r, Err *err)
 	return e;
 }
 
+/* A trial may stop production and start it again: what the watch sees of that is expected. */
+static void expect_stops(Rollout *r, bool expected)
+{
+	for (size_t i = 0; r->watch && i < r->n_units; i++)
+		if (r->units[i].service)
+			watch_expect(r->watch, r->units[i].name, expected);
+}
+
 void stage_stop(Rollout *r)
 {
+	expect_stops(r, false);
 	r->run = eval_stop(r->run);
 	r->evaluator = evaluator_free(r->evaluator);
 	r->lease = lease_release(r->lease);
@@ -81,13 +90,14 @@ void stage_stop(Rollout *r)
 static MachineEvent judge_trial(const Rollout *r, const Measurement *m, Str *words)
 {
 	Fitness f = fitness_of(&r->x->goals, m);
-	str_add(words, m->reason ? m->reason : outcome_name(m->outcome));
+	if (m->outcome != OUTCOME_OK)
+		str_add(words, m->reason ? m->reason : outcome_name(m->outcome));
 	if (outcome_is_void(m->outcome) || m->outcome == OUTCOME_MEASURE_FAILED)
 		return EVENT_ERROR;
 	if (m->outcome != OUTCOME_OK)
 		return EVENT_BROKEN;
 	if (f.violated[0])
-		str_addf(words, "; the constraint on %s is broken", f.violated);
+		str_addf(words, "the constraint on %s is broken", f.violated);
 	return f.violated[0] ? EVENT_BROKEN : EVENT_OK;
 }
 
@@ -107,7 +117,7 @@ static void on_trial(void *userdata, Measurement *m, const Err *err)
 			    m->reason ? ", " : "", m->reason ? m->reason : "");
 	}
 	stage_stop(r);
-	rollout_event(r, e, words.s && !words.failed ? words.s : "out of memory");
+	rollout_event(r, e, words.failed ? "out of memory" : words.s ? words.s : "");
 }
 
 static int begin(Rollout *r, bool all, Err *err)
@@ -144,6 +154,7 @@ void stage_trial(Rollout *r, bool all_services)
 	Err err = ERR_INIT;
 	rollout_say(r, NULL, "%s trial: %s", all_services ? "colocated" : "isolated",
 		    rollout_mask_text(r, r->m.target, &text));
+	expect_stops(r, true);
 	if (begin(r, all_services, &err) >= 0)
 		return;
 	stage_stop(r);

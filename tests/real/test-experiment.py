@@ -14,7 +14,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from servers import FILES, LLAMA, WHISPER, Box, clips, language_model, run_all, speech_model, wait_until  # noqa: E402
 
 LARGE = bool(os.environ.get("DREAM_SOAK"))
-SIZE = dict(requests=140, n_clips=140, candidates=12, generations=4, wall=1500, pairs=6, trial=120) if LARGE else \
+SIZE = dict(requests=140, n_clips=140, candidates=12, generations=4, wall=1500, pairs=6, trial=300) if LARGE else \
     dict(requests=24, n_clips=16, candidates=4, generations=1, wall=150, pairs=2, trial=30)
 
 CONFIG = """

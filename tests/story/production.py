@@ -15,7 +15,7 @@ DIR = "/tmp/box"  # the sandbox's own
 MODEL = "Qwen2.5-7B-Instruct-AWQ"
 GPU = "GPU-3060f0e1-5c1a-4d2e-9b7a-12622168064a"
 JUDGE, VOICE = 18000, 18001
-SPEED = 20
+SPEED = 25
 
 UNITS = {
     "judge.service": f"""[Unit]
@@ -59,7 +59,7 @@ experiments:
       vllm_memory_util: {{values: [0.40, 0.45, 0.50, 0.55, 0.60]}}
       whisper_model_size: {{values: [tiny, base, small], ordered: true}}
       # What a setting does that leaks, so that every answer takes longer than the one before.
-      judge_allocator: {{values: [none, "slower:100s"]}}
+      judge_allocator: {{values: [none, "slower:200s"]}}
     baseline: {{vllm_memory_util: 0.50, whisper_model_size: small, judge_allocator: none}}
     evaluator:
       kind: gpu_allocation
@@ -113,6 +113,10 @@ experiments:
         llm: {{arrivals: poisson, rate: 12, requests: 24, prompt_tokens: {{median: 50, max: 200}},
               output_tokens: {{median: 8, max: 32}}, limit: 1 s}}
         stt: {{arrivals: poisson, rate: 12, requests: 24, clip_ms: {{median: 3000, max: 30000}}, limit: 1 s}}
+      bursty:
+        llm: {{arrivals: gamma, cv: 2, rate: 12, requests: 24, prompt_tokens: {{median: 50, max: 200}},
+              output_tokens: {{median: 8, max: 32}}, limit: 1 s}}
+        stt: {{arrivals: gamma, cv: 2, rate: 12, requests: 24, clip_ms: {{median: 3000, max: 30000}}, limit: 1 s}}
     budget: {{wallclock_sec: 60, trial_timeout_sec: 60, max_candidates: 2, max_generations: 1, allow_gpu: true}}
     apply:
       vllm_memory_util: {{unit: judge.service, flag: --gpu-memory-utilization}}
@@ -123,7 +127,7 @@ experiments:
       observe: {observe}
       watch: {watch}
       probation: {probation}
-      probe_every: 60 ms
+      probe_every: 100 ms
       probe_limit: 3 s
       ready: 20 s
       budget: 10 min
@@ -140,7 +144,7 @@ def write(path, text, mode=0o644):
     os.chmod(path, mode)
 
 
-def configure(stages="isolated, colocated, cold_start, production", observe="10 s", watch="10 s", probation="0 s",
+def configure(stages="isolated, colocated, cold_start, production", observe="15 s", watch="15 s", probation="0 s",
               inconclusive="undo", memory="true"):
     path = f"{DIR}/dream.yaml"
     write(path, CONFIG.format(dir=DIR, gpu=GPU, nvml=NVML, source=SOURCE, judge=JUDGE, voice=VOICE, model=MODEL,

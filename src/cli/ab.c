@@ -1,0 +1,176 @@
+/* dream ab: two values of one parameter take turns in production. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "cli/internal.h"
+#include "cli/world.h"
+#include "rollout/ab.h"
+
+typedef struct Options {
+	const char *config, *reason;
+	int64_t pairs, block_us, discard_us;
+	OptSeed seed;
+	bool json;
+} Options;
+
+static json_t *figure_json(const AbFigure *f)
+{
+	bool failed = false;
+	json_t *o = json_object();
+	js_set(o, "service", js_text(f->service), &failed);
+	js_set(o, "metric", js_text(f->metric), &failed);
+	js_set(o, "pairs", json_integer((json_int_t)f->pairs), &failed);
+	js_set(o, "a", js_number(f->value[0]), &failed);
+	js_set(o, "b", js_number(f->value[1]), &failed);
+	js_set(o, "change", js_number(f->change), &failed);
+	js_set(o, "lo", js_number(f->lo), &failed);
+	js_set(o, "hi", js_number(f->hi), &failed);
+	if (failed) {
+		json_decref(o);
+		return NULL;
+	}
+	return o;
+}
+
+static int print_json(const AbSpec *spec, const AbReport *report)
+{
+	bool failed = false;
+	json_t *list = json_array(), *o = json_object();
+	for (size_t i = 0; i < report->n; i++)
+		failed |=
+		    !list || json_array_append_new(list, figure_json(&report->figures[i])) < 0;
+	js_set(o, "schema", js_text("dream.ab/v1"), &failed);
+	js_set(o, "parameter", js_text(spec->parameter), &failed);
+	js_set(o, "a", js_text(spec->values[0]), &failed);
+	js_set(o, "b", js_text(spec->values[1]), &failed);
+	js_set(o, "seed", json_integer((json_int_t)spec->seed), &failed);
+	js_set(o, "restarts", json_integer(report->restarts), &failed);
+	js_set(o, "figures", list, &failed);
+	if (!failed)
+		return cli_print_json(o);
+	json_decref(o);
+	return cli_oom();
+}
+
+static const char *word_of(const AbFigure *f)
+{
+	if (isnan(f->lo))
+		return "too few pairs";
+	if (f->hi < 0)
+		return "B is better";
+	return f->lo > 0 ? "A is better" : "no difference shown";
+}
+
+static int print_text(const AbSpec *spec, const AbReport *report)
+{
+	_cleanup_(str_done) Str out = STR_INIT;
+	str_addf(&out, "\n%s: A is %s, B is %s; %u pairs of blocks, %u restarts, seed %llu\n\n",
+		 spec->parameter, spec->values[0], spec->values[1], spec->pairs, report->restarts,
+		 (unsigned long long)spec->seed);
+	str_addf(&out, "%-24s %-12s %6s %10s %10s %9s  %-20s %s\n", "service", "metric", "pairs",
+		 "A", "B", "change", "95 % interval", "");
+	for (size_t i = 0; i < report->n; i++) {
+		const AbFigure *f = &report->figures[i];
+		char interval[48] = "-";
+		if (!isnan(f->lo))
+			snprintf(interval, sizeof(interval), "%+.1f to %+.1f %%", 100 * f->lo,
+				 100 * f->hi);
+		str_addf(&out, "%-24s %-12s %6zu %10.1f %10.1f %+8.1f%%  %-20s %s\n", f->service,
+			 f->metric, f->pairs, f->value[0], f->value[1], 100 * f->change, interval,
+			 word_of(f));
+	}
+	if (report->n == 0)
+		str_add(&out, "no block was measured to its end\n");
+	return cli_print(out.failed ? NULL : out.s);
+}
+
+/* "PARAM=A,B"; the parts are owned by `text`. */
+static bool take_apart(char *text, AbSpec *spec)
+{
+	char *equals = strchr(text, '='), *comma = equals ? strchr(equals, ',') : NULL;
+	if (!comma || equals == text || comma == equals + 1 || !comma[1] || strchr(comma + 1, ','))
+		return false;
+	*equals = *comma = '\0';
+	spec->parameter = text;
+	spec->values[0] = equals + 1;
+	spec->values[1] = comma + 1;
+	return strcmp(spec->values[0], spec->values[1]) != 0;
+}
+
+static int compare(World *w, const Options *o, const AbSpec *spec)
+{
+	Spoken s = {.world = w, .to_stderr = o->json};
+	RolloutWorld world = world_of(w);
+	_cleanup_(ab_report_done) AbReport report = {0};
+	Approver by;
+	Err err = ERR_INIT;
+	world_who(o->reason, &by);
+	if (rollout_ab(&world, spec, &by, &spoken_handler, &s, &s.rollout, &err) < 0)
+		return cli_fail(EXIT_FAILED, &err);
+	int r = spoken_run(&s);
+	if (r == EXIT_NOTHING_BETTER)
+		r = EXIT_DONE; /* production is as it was: that is the end that was wanted */
+	if (r != EXIT_INTERRUPTED && rollout_ab_report(s.rollout, &report, &err) < 0)
+		r = cli_fail(EXIT_FAILED, &err);
+	else if (r != EXIT_INTERRUPTED)
+		r = (o->json ? print_json(spec, &report) : print_text(spec, &report)) ?: r;
+	rollout_free(s.rollout);
+	return r;
+}
+
+static int run(const void *options, int argc, char **argv)
+{
+	const Options *o = options;
+	World w = {0};
+	AbSpec spec = {.pairs = (uint32_t)o->pairs,
+		       .block_us = o->block_us,
+		       .discard_us = o->discard_us,
+		       .seed =
+			   o->seed.given ? o->seed.value : (uint64_t)clock_now_us(&clock_system),
+		       .confidence = 0.95};
+	(void)argc;
+	_cleanup_free_ char *text = str_fmt("%s", argv[0]);
+	if (!text || !take_apart(text, &spec))
+		return cli_failf(EXIT_USAGE, "\"%s\" is not of the form PARAM=A,B", argv[0]);
+	int r = world_open(o->config, &w);
+	if (r == 0)
+		r = compare(&w, o, &spec);
+	world_done(&w);
+	return r;
+}
+
+#define AT(member) offsetof(Options, member)
+static const Option rows[] = {
+    {"config", 'c', "FILE", OPT_STRING, AT(config), .complete = "file",
+     .help = "The configuration; otherwise ./dream.yaml, then the user's, then the system's"},
+    {"pairs", 0, "N", OPT_INT, AT(pairs), .otherwise = "10", .min = 2, .max = AB_PAIRS_MAX,
+     .help = "Pairs of blocks, one of each value, in an order drawn by lot"},
+    {"block", 0, "TIME", OPT_DURATION, AT(block_us), .otherwise = "2 min",
+     .help = "How long a block is measured"},
+    {"discard", 0, "TIME", OPT_DURATION, AT(discard_us), .otherwise = "20 s",
+     .help = "How long after a restart nothing is measured yet"},
+    {"seed", 's', "N", OPT_SEED, AT(seed), .help = "Where the order is drawn from"},
+    {"reason", 'r', "TEXT", OPT_STRING, AT(reason), .help = "Why, for the records"},
+    {"json", 'j', NULL, OPT_FLAG, AT(json), .help = "The result as JSON"},
+    {0},
+};
+#undef AT
+
+const Command cmd_ab = {
+    .name = "ab",
+    .args = "PARAM=A,B",
+    .summary = "compare two values of a parameter in production, in turns",
+    .about =
+	"Production gets the two values in turns, block by block, in an order drawn by lot, so "
+	"that what drifts and the time of day strike both alike; each block begins with a "
+	"restart of the units that the parameter reaches. Services are asked lightly all the "
+	"time. Afterwards production is as it was: the answer is a comparison, and "
+	"`dream promotion new` proposes a change.",
+    .options = rows,
+    .options_size = sizeof(Options),
+    .min_args = 1,
+    .max_args = 1,
+    .run = run,
+};

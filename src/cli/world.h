@@ -1,0 +1,36 @@
+#pragma once
+/* What the verbs that change production work with: opened together, closed together. */
+#include "cli/cli.h"
+#include "rollout/rollout.h"
+
+typedef struct World {
+	Plan *plan;
+	Store *store;
+	SignKey *key;
+	sd_event *loop;
+	Systemd *systemd;
+	HttpLoop *http;
+	Helper *helper;
+	Alerts *alerts;
+	History *history;
+	ProductionPlaces places;
+	char *state_dir;
+} World;
+
+/* 0, or the exit code to return; what was opened is closed by world_done() either way. */
+int world_open(const char *config, World *ret);
+void world_done(World *w);
+RolloutWorld world_of(const World *w);
+/* Who types: for approvals and rollbacks. */
+void world_who(const char *reason, Approver *ret);
+/* Runs the loop until the rollout is over, saying on standard output what happens. Ctrl-C leaves
+ * production as it is, and says so. The exit code. */
+typedef struct Spoken {
+	const World *world;
+	Rollout *rollout;
+	bool over, fault, to_stderr;
+	MachineResult result;
+	Err err;
+} Spoken;
+extern const RolloutHandler spoken_handler; /* its ctx is a Spoken */
+int spoken_run(Spoken *s);
