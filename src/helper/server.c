@@ -369,12 +369,13 @@ static int on_client(sd_event_source *src, int fd, uint32_t events, void *ctx)
 
 	(void)src;
 	(void)fd;
-	if ((events & EPOLLOUT) && c->reply)
+	/* Whoever left is not there for the answer, so what it still asked is not done. */
+	if (events & (EPOLLHUP | EPOLLERR))
+		client_drop(c);
+	else if ((events & EPOLLOUT) && c->reply)
 		client_send(c);
 	else if ((events & EPOLLIN) && !c->call && !c->reply)
 		client_read(c);
-	else if (events & (EPOLLHUP | EPOLLERR))
-		client_drop(c);
 	settle(s);
 	return 0;
 }
