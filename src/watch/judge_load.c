@@ -10,6 +10,8 @@
 #define KNOWN_SHARE 0.9
 /* The rarest loads of the baseline are no company for others. */
 #define RARE 0.005
+/* Where the load hardly varied, a tenth more or less is still the same. */
+#define ALMOST 0.1
 
 static bool is_load(double load)
 {
@@ -146,8 +148,9 @@ static void measure_loads(LoadModel *m, const JudgeSample *s, size_t n)
 	m->centre = stats_mean(m->sorted, m->n);
 	m->scale = m->n > 1 ? stats_sd(m->sorted, m->n) : 0;
 	stats_sort(m->sorted, m->n);
-	m->lo = stats_quantile(m->sorted, m->n, RARE);
-	m->hi = stats_quantile(m->sorted, m->n, 1 - RARE);
+	double middle = stats_median(m->sorted, m->n);
+	m->lo = fmin(stats_quantile(m->sorted, m->n, RARE), middle - ALMOST);
+	m->hi = fmax(stats_quantile(m->sorted, m->n, 1 - RARE), middle + ALMOST);
 	/* Below one per cent there is nothing to learn, and nothing to correct. */
 	m->covariates = m->scale > 0.01 ? 2 : 0;
 }

@@ -312,6 +312,25 @@ TEST(samples_at_a_load_that_the_baseline_does_not_know_are_not_compared)
 	check_words(&r, "load");
 }
 
+TEST(a_load_that_hardly_varied_need_not_be_met_exactly)
+{
+	static JudgeSample before[DAY];
+	Series s = series_start(&usual, 19, 0);
+	for (size_t i = 0; i < DAY; i++) {
+		before[i] = series_next(&s, 0);
+		before[i].load = 2;
+	}
+	_cleanup_(judge_freep) Judge *j = NULL;
+	CHECK_OK(judge_new(&JUDGE_SPEC_DEFAULT, before, DAY, &j, NULL));
+	for (size_t i = 0; i < 100; i++) {
+		JudgeSample sample = series_next(&s, 0);
+		sample.load = i % 2 == 0 ? 2.1 : 4;
+		CHECK_OK(judge_add(j, &sample));
+	}
+	CHECK_INT(report(j).n, 50);
+	CHECK_INT(report(j).n_unlike, 50);
+}
+
 /* Between night and noon the latency changes by half: at the same load it does not. */
 TEST(the_rhythm_of_the_day_is_no_change)
 {
