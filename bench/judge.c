@@ -1,8 +1,9 @@
 /* The tables of docs/judge.md: how often the judge is wrong, how long it takes, and what others do
  * on the same rollouts.
  *
- *   bench-judge [ROLLOUTS [SEED [TABLE [RHO]]]]    TABLE: false, edge, delay, later, harmless; all
- *                                                  without it. RHO: only these rows */
+ *   bench-judge [ROLLOUTS [SEED [TABLE [RHO]]]]
+ *
+ * TABLE is false, odd, edge, delay, later or harmless; all without it. RHO: only those rows. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -144,6 +145,39 @@ static void false_table(const Table *t)
 	for (size_t c = 0; c < sizeof(slow_places) / sizeof(*slow_places); c++)
 		for (size_t r = 0; r < sizeof(rhos) / sizeof(*rhos); r++)
 			false_row(&extra, rhos[r], &slow_places[c], BASELINE);
+}
+
+static void odd_table(const Table *t)
+{
+	static const char *const names[] = {
+	    [ODD_HEAVY] = "heavy tails (Student's t, 3 degrees of freedom)",
+	    [ODD_TWO_KINDS] = "one request in seven takes four times as long, in bunches",
+	    [ODD_ROUNDED] = "whole milliseconds, about eight",
+	    [ODD_PERIODIC] = "every seventh takes twice as long",
+	    [ODD_OUTLIERS] = "one in a hundred takes twenty times as long",
+	    [ODD_TWO_SPEEDS] = "two resemblances, over 2 and over 20 samples",
+	    [ODD_REGIMES] = "regimes 20 % apart, of 500 samples on average",
+	    [ODD_LONG_REGIMES] = "regimes 20 % apart, of 3000 samples on average",
+	};
+	if (left_out(t, .5))
+		return;
+	printf("\nOther productions that changed nothing, rho 0.5, baseline %d: \"worse\" and \"no "
+	       "worse\" in %% of %zu rollouts.\n\n| production | \"worse\" (99 %% bound) | \"no "
+	       "worse\" |\n|---|---|---|\n",
+	       BASELINE, t->rollouts);
+	for (int o = ODD_HEAVY; o <= ODD_LONG_REGIMES; o++) {
+		Play p = make(.5, &places[0], BASELINE, 0);
+		size_t worse = 0, harmless = 0;
+		p.series.odd = (SeriesOdd)o;
+		for (size_t i = 0; i < t->rollouts; i++) {
+			Played got = once(t, &p, i);
+			worse += got.worse_at > 0;
+			harmless += got.harmless_at > 0;
+		}
+		printf("| %s | **%.2f** (%.2f) | %.0f |\n", names[o], percent(worse, t->rollouts),
+		       100 * rate_bound(worse, t->rollouts), percent(harmless, t->rollouts));
+		(void)fflush(stdout);
+	}
 }
 
 static void edge_row(const Table *t, double rho, const Place *at, size_t baseline)
@@ -329,6 +363,8 @@ int main(int argc, char **argv)
 	t.delays = delays;
 	if (!*only || strcmp(only, "false") == 0)
 		false_table(&t);
+	if (!*only || strcmp(only, "odd") == 0)
+		odd_table(&t);
 	if (!*only || strcmp(only, "edge") == 0)
 		edge_table(&t);
 	if (!*only || strcmp(only, "delay") == 0)

@@ -1,5 +1,5 @@
-/* The judge at work: samples go into batches, batches into the two sequential tests, and the
- * verdict is what their evidence says. docs/judge.md has the reasons. */
+/* The judge at work: samples go into batches, batches into sequential tests, and the verdict is
+ * what their evidence says. docs/judge.md has the reasons. */
 #include "watch/judge.h"
 
 #include <math.h>
@@ -25,8 +25,8 @@ static const double sizes_tail[] = {.25, .5, 1, 2, 4};
 
 const ShiftAsk judge_ask_worse = {SIZES(sizes_mean)};
 const ShiftAsk judge_ask_no_worse = {.down = true, SIZES(sizes_less)};
-const ShiftAsk judge_ask_tail = {SIZES(sizes_tail)};
-const ShiftAsk judge_ask_tail_less = {.down = true, SIZES(sizes_tail)};
+static const ShiftAsk ask_tail = {SIZES(sizes_tail)};
+static const ShiftAsk ask_tail_less = {.down = true, SIZES(sizes_tail)};
 
 static int check_spec(const JudgeSpec *s, Err *err)
 {
@@ -202,7 +202,7 @@ static double ask(const Shift *s, ShiftAsk a, double null)
 	return shift_evidence(s, &a);
 }
 
-double judge_watch_effective(const Judge *j)
+static double watch_effective(const Judge *j)
 {
 	return j->n_baseline > 0 ? (double)j->n * j->n_effective / (double)j->n_baseline : 0;
 }
@@ -240,14 +240,20 @@ static bool suspicious(const Judge *j)
 	return found;
 }
 
+/* What was compared speaks for the whole only if it was most of it. */
+static bool mostly_compared(const Judge *j)
+{
+	return j->n >= j->n_unlike + j->n_bad + j->n_stuck + j->n_back;
+}
+
 /* Both parts have to exclude what is not allowed, each at the stated error: then so does the whole.
  */
 static JudgeVerdict harmless(const Judge *j)
 {
 	double enough = -log(j->spec.alpha);
-	if (judge_watch_effective(j) < (double)j->spec.min_samples ||
+	if (watch_effective(j) < (double)j->spec.min_samples ||
 	    ask(j->mean, judge_ask_no_worse, j->allowed) < enough ||
-	    ask(j->tail, judge_ask_tail_less, j->tail_allowed) < enough)
+	    ask(j->tail, ask_tail_less, j->tail_allowed) < enough)
 		return JUDGE_INCONCLUSIVE;
 	return ask(j->mean, judge_ask_no_worse, 0) >= enough ? JUDGE_BETTER : JUDGE_NO_WORSE;
 }
@@ -256,7 +262,7 @@ static void look(Judge *j)
 {
 	j->log_mean = ask(j->mean, judge_ask_worse, j->allowed);
 	if (j->tail_known && j->tail_values > j->tail_asked)
-		j->log_tail = ask(j->tail, judge_ask_tail, 0);
+		j->log_tail = ask(j->tail, ask_tail, 0);
 	j->tail_asked = j->tail_values;
 	j->harmless = harmless(j);
 }
@@ -297,6 +303,6 @@ int judge_add(Judge *j, const JudgeSample *s)
 
 JudgeVerdict judge_verdict(const Judge *j)
 {
-	bool running = j->run > j->run_limit && j->verdict != JUDGE_WORSE;
-	return running ? JUDGE_INCONCLUSIVE : j->verdict;
+	bool doubtful = j->run > j->run_limit || !mostly_compared(j);
+	return doubtful && j->verdict != JUDGE_WORSE ? JUDGE_INCONCLUSIVE : j->verdict;
 }

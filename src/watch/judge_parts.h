@@ -98,5 +98,4 @@ int judge_prepare(Judge *j, const JudgeSample *baseline, size_t n) _must_check_;
 bool judge_usable(const JudgeSample *s);
 /* Into the batches; true: the mean part got a value. */
 bool judge_feed(Judge *j, const JudgeSample *s, double threshold);
-extern const ShiftAsk judge_ask_worse, judge_ask_no_worse, judge_ask_tail, judge_ask_tail_less;
-double judge_watch_effective(const Judge *j);
+extern const ShiftAsk judge_ask_worse, judge_ask_no_worse;

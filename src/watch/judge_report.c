@@ -122,6 +122,12 @@ static void say_open(const Judge *j, JudgeReport *r)
 			       "%zu of %zu samples came at a load that the baseline does not know; "
 			       "the rest are too few",
 			       j->n_unlike, j->n_unlike + j->n);
+	else if (r->n_unfit > j->n)
+		(void)snprintf(
+		    r->words, size,
+		    "%zu of %zu samples were no latency at all or out of order; the rest are "
+		    "too few",
+		    r->n_unfit, r->n_unfit + j->n);
 	else if (isfinite(r->lo) && isfinite(r->hi))
 		(void)snprintf(r->words, size,
 			       "not certain yet: between %.1f %% %s and %.1f %% %s by %zu samples "

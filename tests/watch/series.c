@@ -33,11 +33,48 @@ static double at_load(Series *s, double *ret_load)
 	return -log(1 - fmin(used, 0.9));
 }
 
+static double regime(Series *s, double length)
+{
+	if (rng_unit(&s->rng) < 1 / length)
+		s->up = !s->up;
+	return s->up ? 0.1 : -0.1;
+}
+
+/* What is added to the logarithm. */
+static double odd(Series *s)
+{
+	switch (s->spec.odd) {
+	case ODD_NONE:
+	case ODD_ROUNDED:
+		return 0;
+	case ODD_HEAVY:
+		return 0.8 * s->spec.sigma * s->fast / sqrt(rng_gamma(&s->rng, 1.5) / 1.5);
+	case ODD_TWO_KINDS:
+		if (rng_unit(&s->rng) < (s->up ? 0.2 : 0.035))
+			s->up = !s->up;
+		return s->up ? log(4) : 0;
+	case ODD_PERIODIC:
+		return s->t % 7 == 0 ? log(2) : 0;
+	case ODD_OUTLIERS:
+		return rng_unit(&s->rng) < 0.01 ? log(20) : 0;
+	case ODD_TWO_SPEEDS:
+		s->second = ar(&s->rng, 0.95, s->second);
+		return 0.15 * s->second;
+	case ODD_REGIMES:
+		return regime(s, 500);
+	case ODD_LONG_REGIMES:
+		return regime(s, 3000);
+	}
+	return 0;
+}
+
 JudgeSample series_next(Series *s, double shift)
 {
 	double load, log_value = log(100) + shift + at_load(s, &load);
 	s->fast = ar(&s->rng, s->spec.rho, s->fast);
-	log_value += s->spec.sigma * s->fast;
+	log_value += s->spec.odd == ODD_HEAVY ? 0 : s->spec.sigma * s->fast;
+	if (s->spec.odd != ODD_NONE)
+		log_value += odd(s);
 	if (s->spec.drift_phi > 0) {
 		s->slow = ar(&s->rng, s->spec.drift_phi, s->slow);
 		log_value += s->spec.drift_sd * s->slow;
@@ -45,8 +82,10 @@ JudgeSample series_next(Series *s, double shift)
 	if (s->spec.white_sd > 0)
 		log_value += s->spec.white_sd * rng_normal(&s->rng);
 	s->t++;
-	return (JudgeSample){
-	    .at_us = s->t * SERIES_INTERVAL_US, .value = exp(log_value), .load = load};
+	double value = exp(log_value);
+	if (s->spec.odd == ODD_ROUNDED)
+		value = fmax(1, round(0.08 * value));
+	return (JudgeSample){.at_us = s->t * SERIES_INTERVAL_US, .value = value, .load = load};
 }
 
 void series_skip(Series *s, size_t n)

@@ -9,7 +9,21 @@ enum {
 	SERIES_INTERVAL_US = 30 * 1000 * 1000,
 };
 
+/* What is no AR(1) of logarithms. */
+typedef enum SeriesOdd {
+	ODD_NONE,
+	ODD_HEAVY,     /* Student's t with three degrees of freedom */
+	ODD_TWO_KINDS, /* one request in seven takes four times as long, and they come in bunches */
+	ODD_ROUNDED,   /* whole milliseconds, about eight */
+	ODD_PERIODIC,  /* every seventh takes twice as long */
+	ODD_OUTLIERS,  /* one in a hundred takes twenty times as long */
+	ODD_TWO_SPEEDS,	 /* a second resemblance, over twenty samples */
+	ODD_REGIMES,	 /* a tenth up or down, changing every 500 samples or so */
+	ODD_LONG_REGIMES /* every 3000: longer than the baseline */
+} SeriesOdd;
+
 typedef struct SeriesSpec {
+	SeriesOdd odd;
 	double rho;	  /* lag-1 correlation of the logarithms */
 	double sigma;	  /* their standard deviation: 0.25 */
 	double drift_phi; /* of a second, slow AR(1) on the logarithms; 0: none */
@@ -21,7 +35,8 @@ typedef struct SeriesSpec {
 typedef struct Series {
 	SeriesSpec spec;
 	Rng rng;
-	double fast, slow, phase;
+	double fast, slow, phase, second;
+	bool up;
 	int64_t t;
 } Series;
 

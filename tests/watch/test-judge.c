@@ -312,6 +312,22 @@ TEST(samples_at_a_load_that_the_baseline_does_not_know_are_not_compared)
 	check_words(&r, "load");
 }
 
+TEST(no_worse_is_taken_back_when_most_samples_come_at_a_load_that_cannot_be_compared)
+{
+	Series s = series_start(&daily, 22, 0);
+	_cleanup_(judge_freep) Judge *j = after_a_day(&s, &JUDGE_SPEC_DEFAULT);
+	add(j, &s, 2 * DAY, 1);
+	CHECK_STR(judge_verdict_name(judge_verdict(j)), "no_worse");
+	for (size_t i = 0; i < 2 * DAY + 200; i++) {
+		JudgeSample sample = series_next(&s, 0);
+		sample.load *= 10;
+		CHECK_OK(judge_add(j, &sample));
+	}
+	JudgeReport r = report(j);
+	CHECK_STR(judge_verdict_name(r.verdict), "inconclusive");
+	check_words(&r, "came at a load that the baseline does not know");
+}
+
 TEST(a_load_that_hardly_varied_need_not_be_met_exactly)
 {
 	static JudgeSample before[DAY];
