@@ -237,21 +237,26 @@ static int file_drift(const AdoptedTarget *t, const AdoptInput *in, Str *out, Er
 	return 0;
 }
 
+/* The value of a key in a file that the manager reads. */
+static int key_now(const AdoptedTarget *t, const AdoptInput *in, char **ret, Err *err)
+{
+	_cleanup_free_ char *text = NULL;
+	int r = in->read_file(in->ctx, t->path, &text, err);
+	*ret = NULL;
+	return r >= 0 && text ? envtext_get(t->path, text, t->name, false, ret, err) : r;
+}
+
+static int variable_now(const AdoptedTarget *t, const AdoptInput *in, char **ret, Err *err)
+{
+	_cleanup_free_ char *from = NULL;
+	return unitenv_get(in, t->name, ret, &from, err);
+}
+
 /* The value that it would have without us. */
 static int value_drift(const AdoptedTarget *t, const AdoptInput *in, Str *out, Err *err)
 {
 	_cleanup_free_ char *now = NULL;
-	_cleanup_free_ char *from = NULL;
-	_cleanup_free_ char *text = NULL;
-	int r = 0;
-
-	if (t->kind == TARGET_KEY) {
-		r = in->read_file(in->ctx, t->path, &text, err);
-		if (r >= 0 && text)
-			r = envtext_get(t->path, text, t->name, false, &now, err);
-	} else {
-		r = unitenv_get(in, t->name, &now, &from, err);
-	}
+	int r = t->kind == TARGET_KEY ? key_now(t, in, &now, err) : variable_now(t, in, &now, err);
 	if (r < 0)
 		return r;
 	if (now ? !t->original || strcmp(now, t->original) != 0 : t->original != NULL)

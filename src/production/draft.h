@@ -47,7 +47,7 @@ int target_add(Draft *d, const AdoptWish *w) _must_check_;
 /* --- target_flag.c ---------------------------------------------------------------------------- */
 
 int target_add_flag(Draft *d, const AdoptWish *w) _must_check_;
-FlagAt target_flag(const Draft *d, const char *flag);
+void target_flag(const Draft *d, const char *flag, FlagAt *ret); /* n 0: it is not there */
 /* Its value as it stands there; -ENOTSUP when it has none, or stands there twice. */
 int target_flag_value(const Draft *d, const FlagAt *at, const char *flag,
 		      const char **ret) _must_check_;

@@ -195,12 +195,12 @@ static int load(const ProductionPlaces *p, int dir, const char *unit, Adoption *
 {
 	_cleanup_free_ char *name = str_fmt("%s.json", unit);
 	_cleanup_free_ char *path = name ? path_join(p->adopted_dir, name) : NULL;
-	_cleanup_free_ char *text = NULL;
 	size_t len = 0;
 	Adoption a = {0};
 
 	if (!path)
 		return err_oom(err);
+	_cleanup_free_ char *text = NULL;
 	int r = read_text(dir, name, path, &text, &len, err);
 	if (r >= 0)
 		r = adoption_from_json(path, text, len, &a, err);

@@ -120,38 +120,50 @@ static int replace_container_env(Draft *d, const ContainerOption *o, size_t at, 
 	return text ? target_replace_word(d, at, text) : err_oom(d->err);
 }
 
-static int add_container_env(Draft *d, const AdoptWish *w)
+/* "-e NAME": the container program hands its own on. */
+static int add_handed_on(Draft *d, const AdoptWish *w)
+{
+	_cleanup_free_ char *original = NULL;
+	_cleanup_free_ char *from = NULL;
+	int r = unitenv_get(d->in, w->target, &original, &from, d->err);
+	if (r < 0)
+		return r;
+	return target_put(
+	    d, w, &(Found){TARGET_ENV, w->target, .variable = w->target, .original = original});
+}
+
+/* On the container's line: `o` at `at` of argv where it is there already (`n` is 1). */
+static int add_on_line(Draft *d, const AdoptWish *w, const ContainerOption *o, size_t at, size_t n)
 {
 	_cleanup_free_ char *variable = target_variable(w->parameter);
 	_cleanup_free_ char *original = NULL;
-	_cleanup_free_ char *from = NULL;
-	ContainerOption o = {0};
-	size_t at = 0, len = strlen(w->target);
-	size_t n = find_container_env(d, w->target, &o, &at);
 	int r = variable ? target_check_expansion(d) : err_oom(d->err);
 
-	if (r >= 0 && n > 1)
-		r = err_set(d->err, -ENOTSUP, "%s is given to the container twice; leave one",
-			    w->target);
-	if (r >= 0 && n == 1 && !o.value[len]) { /* the container program hands its own on */
-		r = unitenv_get(d->in, w->target, &original, &from, d->err);
-		return r < 0 ? r
-			     : target_put(d, w,
-					  &(Found){TARGET_ENV, w->target, .variable = w->target,
-						   .original = original});
-	}
 	if (r >= 0)
-		r = n == 1 ? target_resolve(d, o.value + len + 1, &original)
+		r = n == 1 ? target_resolve(d, o->value + strlen(w->target) + 1, &original)
 			   : container_file_value(d, w->target, &original);
 	if (r >= 0)
 		r = target_check_new(d, w, &(Found){TARGET_ENV, w->target, .variable = variable});
 	if (r >= 0)
-		r = n == 1 ? replace_container_env(d, &o, at, w->target, variable)
+		r = n == 1 ? replace_container_env(d, o, at, w->target, variable)
 			   : insert_container_env(d, w->target, variable);
 	if (r < 0)
 		return r;
 	return target_put(
 	    d, w, &(Found){TARGET_ENV, w->target, .variable = variable, .original = original});
+}
+
+static int add_container_env(Draft *d, const AdoptWish *w)
+{
+	ContainerOption o = {0};
+	size_t at = 0, n = find_container_env(d, w->target, &o, &at);
+
+	if (n > 1)
+		return err_set(d->err, -ENOTSUP, "%s is given to the container twice; leave one",
+			       w->target);
+	if (n == 1 && !o.value[strlen(w->target)])
+		return add_handed_on(d, w);
+	return add_on_line(d, w, &o, at, n);
 }
 
 int target_add_env(Draft *d, const AdoptWish *w)

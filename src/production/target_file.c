@@ -69,30 +69,28 @@ static bool is_wished_env(const Draft *d, const char *name)
 	return false;
 }
 
-int target_add_key(Draft *d, const AdoptWish *w)
+static int check_key(const Draft *d, const char *path, const char *name, bool by_manager)
 {
-	const char *colon = strrchr(w->target, ':'), *name = colon + 1;
-	_cleanup_free_ char *path = strndup(w->target, (size_t)(colon - w->target));
+	int r = target_check_variable(d, name);
+	if (r < 0)
+		return r;
+	if (!is_plain_path(path))
+		return err_set(d->err, -EINVAL, "'%.100s' is not the plain path of a file", path);
+	if (d->container && !target_is_container_file(d, path))
+		return err_set(
+		    d->err, -ENOTSUP,
+		    "%s is not what the container program reads (--env-file), and what is "
+		    "read inside the container cannot be replaced; adopt a variable",
+		    path);
+	return by_manager ? target_check_inherited(d, name) : check_copy(d, path);
+}
+
+static int put_key(Draft *d, const AdoptWish *w, const char *path, const char *name,
+		   bool by_manager)
+{
 	_cleanup_free_ char *text = NULL;
 	_cleanup_free_ char *original = NULL;
-
-	if (!path)
-		return err_oom(d->err);
-	bool by_manager = is_env_file(d, path) && !is_wished_env(d, name) && !d->container;
-	int r = target_check_variable(d, name);
-	if (r >= 0 && !is_plain_path(path))
-		r = err_set(d->err, -EINVAL, "'%.100s' is not the plain path of a file", path);
-	if (r >= 0 && d->container && !target_is_container_file(d, path))
-		r = err_set(d->err, -ENOTSUP,
-			    "%s is not what the container program reads (--env-file), and what is "
-			    "read inside the container cannot be replaced; adopt a variable",
-			    path);
-	if (r >= 0 && by_manager)
-		r = target_check_inherited(d, name);
-	if (r >= 0 && !by_manager)
-		r = check_copy(d, path);
-	if (r >= 0)
-		r = read_target(d, path, &text);
+	int r = read_target(d, path, &text);
 	if (r >= 0)
 		r = envtext_get(path, text, name, !by_manager, &original, d->err);
 	if (r < 0)
@@ -100,6 +98,17 @@ int target_add_key(Draft *d, const AdoptWish *w)
 	return target_put(d, w,
 			  &(Found){TARGET_KEY, name, path, by_manager ? name : NULL, original,
 				   by_manager ? NULL : text});
+}
+
+int target_add_key(Draft *d, const AdoptWish *w)
+{
+	const char *colon = strrchr(w->target, ':'), *name = colon + 1;
+	_cleanup_free_ char *path = strndup(w->target, (size_t)(colon - w->target));
+	if (!path)
+		return err_oom(d->err);
+	bool by_manager = is_env_file(d, path) && !is_wished_env(d, name) && !d->container;
+	int r = check_key(d, path, name, by_manager);
+	return r < 0 ? r : put_key(d, w, path, name, by_manager);
 }
 
 /* --- The file of --config --------------------------------------------------------------------- */
@@ -116,17 +125,18 @@ static int check_not_on_line(const Draft *d, const char *key)
 	_cleanup_free_ char *flag = str_fmt("--%s", key);
 	if (!flag)
 		return err_oom(d->err);
-	return target_flag(d, flag).n > 0
-		   ? err_set(d->err, -ENOTSUP,
-			     "%s is on the command line as well, which wins over the file of "
-			     "--config; adopt it as %s",
-			     flag, flag)
-		   : 0;
+	FlagAt at = {0};
+	target_flag(d, flag, &at);
+	return at.n > 0 ? err_set(d->err, -ENOTSUP,
+				  "%s is on the command line as well, which wins over the file of "
+				  "--config; adopt it as %s",
+				  flag, flag)
+			: 0;
 }
 
 static int config_path(Draft *d, const FlagAt *at, char **ret)
 {
-	const char *raw = NULL;
+	const char *raw = "";
 	if (d->container)
 		return err_set(d->err, -ENOTSUP,
 			       "the file of --config is inside the container, where it cannot be "
@@ -144,19 +154,24 @@ static int config_path(Draft *d, const FlagAt *at, char **ret)
 	return r;
 }
 
-/* A user's manager has no way to lay one file over another, but there the unit may read the copy
- * itself: the flag names it. */
-static int point_at_copy(Draft *d, const char *path)
+/* Does the flag name the copy already, for a target before this one? */
+static bool is_pointed(const Draft *d, const char *path)
 {
-	size_t last = d->a.n - 1, number = (size_t)target_copy_number(&d->a, last);
-	const FlagAt at = target_flag(d, "--config");
-	const char *word = d->argv[at.at];
-
-	for (size_t i = 0; i < last; i++)
+	for (size_t i = 0; i + 1 < d->a.n; i++)
 		if (d->a.targets[i].kind == TARGET_CONFIG &&
 		    strcmp(d->a.targets[i].path, path) == 0)
-			return 0;
-	_cleanup_free_ char *suffix = str_fmt(".file%zu", number);
+			return true;
+	return false;
+}
+
+/* A user's manager has no way to lay one file over another, but there the unit may read the copy
+ * itself: the flag names it. */
+static int point_at_copy(Draft *d)
+{
+	FlagAt at = {0};
+	target_flag(d, "--config", &at);
+	const char *word = d->argv[at.at];
+	_cleanup_free_ char *suffix = str_fmt(".file%d", target_copy_number(&d->a, d->a.n - 1));
 	_cleanup_free_ char *copy =
 	    suffix ? current_path(d->in->state_dir, d->in->unit, suffix) : NULL;
 	_cleanup_free_ char *text = !copy ? NULL
@@ -172,7 +187,8 @@ int target_add_config(Draft *d, const AdoptWish *w)
 	_cleanup_free_ char *path = NULL;
 	_cleanup_free_ char *text = NULL;
 	_cleanup_free_ char *original = NULL;
-	const FlagAt at = target_flag(d, "--config");
+	FlagAt at = {0};
+	target_flag(d, "--config", &at);
 	int r = is_key_name(key) ? 0
 				 : err_set(d->err, -ENOTSUP,
 					   "'%.100s' is no key at the top of a file; nested keys "
@@ -194,5 +210,5 @@ int target_add_config(Draft *d, const AdoptWish *w)
 		r = yamltext_get(path, text, key, &original, d->err);
 	if (r >= 0)
 		r = target_put(d, w, &(Found){TARGET_CONFIG, key, path, NULL, original, text});
-	return r < 0 || !d->in->user ? r : point_at_copy(d, path);
+	return r < 0 || !d->in->user || is_pointed(d, path) ? r : point_at_copy(d);
 }

@@ -18,45 +18,59 @@ static bool same_flag(const char *word, size_t len, const char *flag)
 	return true;
 }
 
-FlagAt target_flag(const Draft *d, const char *flag)
+void target_flag(const Draft *d, const char *flag, FlagAt *ret)
 {
 	FlagAt f = {0};
 	for (size_t i = d->container ? d->image_at + 1 : 1; d->argv[i]; i++) {
 		const char *word = d->argv[i], *equals = strchr(word, '=');
 		bool whole = same_flag(word, strlen(word), flag);
 		bool joined = equals && same_flag(word, (size_t)(equals - word), flag);
-		if (whole || joined)
-			f = (FlagAt){i, f.n + 1, joined};
+		if (!whole && !joined)
+			continue;
+		f.at = i;
+		f.n++;
+		f.joined = joined;
 	}
-	return f;
+	*ret = f;
 }
 
-/* "${NAME}" and "$NAME" as whole words are what the environment says. */
-int target_resolve(const Draft *d, const char *raw, char **ret)
+/* The NAME of "${NAME}" and "$NAME", as whole words. */
+static bool is_variable(const char *raw, const char **ret, size_t *ret_len)
 {
-	_cleanup_free_ char *name = NULL;
-	_cleanup_free_ char *from = NULL;
 	size_t len = strlen(raw);
+	bool braces = len > 3 && raw[1] == '{' && raw[len - 1] == '}';
+	*ret = raw + (braces ? 2 : 1);
+	*ret_len = braces ? len - 3 : len - 1;
+	return raw[0] == '$' && len > 1;
+}
 
-	if (!strchr(raw, '$'))
-		return specifiers_resolve(raw, d->in->unit, d->in->home, ret, d->err);
-	if (len > 3 && raw[1] == '{' && raw[len - 1] == '}')
-		name = strndup(raw + 2, len - 3);
-	else
-		name = strdup(raw + 1);
-	if (!name)
-		return err_oom(d->err);
-	if (raw[0] != '$' || !env_name_ok(name))
-		return err_set(
-		    d->err, -ENOTSUP,
-		    "%s has the value '%.100s', whose variables only systemd can fill in; "
-		    "write the value out",
-		    d->in->unit, raw);
+static int resolve_variable(const Draft *d, const char *name, char **ret)
+{
+	_cleanup_free_ char *from = NULL;
 	int r = unitenv_get(d->in, name, ret, &from, d->err);
 	if (r >= 0 && !*ret)
 		return err_set(d->err, -ENOTSUP, "%s uses the variable %s, which is set nowhere",
 			       d->in->unit, name);
 	return r;
+}
+
+int target_resolve(const Draft *d, const char *raw, char **ret)
+{
+	const char *at;
+	size_t len;
+	if (!strchr(raw, '$'))
+		return specifiers_resolve(raw, d->in->unit, d->in->home, ret, d->err);
+	bool is = is_variable(raw, &at, &len);
+	_cleanup_free_ char *name = strndup(at, len);
+	if (!name)
+		return err_oom(d->err);
+	if (!is || !env_name_ok(name))
+		return err_set(
+		    d->err, -ENOTSUP,
+		    "%s has the value '%.100s', whose variables only systemd can fill in; "
+		    "write the value out",
+		    d->in->unit, raw);
+	return resolve_variable(d, name, ret);
 }
 
 int target_replace_word(Draft *d, size_t argv_index, const char *text)
@@ -196,19 +210,23 @@ static int replace_flag(Draft *d, const FlagAt *at, const char *variable)
 	return text ? target_replace_word(d, at->at + !at->joined, text) : err_oom(d->err);
 }
 
+static int value_now(const Draft *d, const FlagAt *at, const char *flag, char **ret)
+{
+	const char *raw = "";
+	int r = target_flag_value(d, at, flag, &raw);
+	return r < 0 ? r : target_resolve(d, raw, ret);
+}
+
 int target_add_flag(Draft *d, const AdoptWish *w)
 {
 	_cleanup_free_ char *variable = target_variable(w->parameter);
 	_cleanup_free_ char *original = NULL;
-	const FlagAt at = target_flag(d, w->target);
-	const char *raw = NULL;
+	FlagAt at = {0};
+	target_flag(d, w->target, &at);
 	int r = variable ? target_check_expansion(d) : err_oom(d->err);
 
-	if (r >= 0 && at.n > 0) {
-		r = target_flag_value(d, &at, w->target, &raw);
-		if (r >= 0)
-			r = target_resolve(d, raw, &original);
-	}
+	if (r >= 0 && at.n > 0)
+		r = value_now(d, &at, w->target, &original);
 	if (r >= 0)
 		r = target_check_new(d, w, &(Found){TARGET_FLAG, w->target, .variable = variable});
 	if (r >= 0)

@@ -82,20 +82,20 @@ static int from_file(const AdoptInput *in, const char *entry, const char *name, 
 {
 	bool optional = *entry == '-';
 	const char *path = entry + optional;
-	_cleanup_free_ char *text = NULL;
-	_cleanup_free_ char *value = NULL;
 
 	if (strpbrk(path, "*?["))
 		return err_set(err, -ENOTSUP,
 			       "EnvironmentFile=%s is a pattern, and which file counts cannot be "
 			       "told; name the files",
 			       entry);
+	_cleanup_free_ char *text = NULL;
 	int r = in->read_file(in->ctx, path, &text, err);
 	if (r < 0)
 		return err_wrap(err, r, "cannot read EnvironmentFile=%s", entry);
 	if (!text)
 		return optional ? 0
 				: err_set(err, -ENOENT, "EnvironmentFile=%s is not there", entry);
+	_cleanup_free_ char *value = NULL;
 	r = envtext_get(path, text, name, false, &value, err);
 	if (r < 0 || !value)
 		return r;
