@@ -2,8 +2,10 @@
  * told, and a failed write is the end until it is opened again. What power cuts do to it is asked
  * in tests/production. */
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include "base/cleanup.h"
 #include "base/crc32c.h"
@@ -224,6 +226,56 @@ TEST(one_changed_byte_before_the_last_record_is_told_with_its_place)
 	}
 	put_file(path, data, len);
 	expect_log(path, "a\nb\nc\nd\n");
+}
+
+TEST(a_record_in_the_place_of_another_is_damage)
+{
+	SCRATCH(dir);
+	Err err = ERR_INIT;
+	size_t len, one = 20 + 1;
+	_cleanup_free_ char *path = log_path(dir);
+	make_log(path, "abc");
+	_cleanup_free_ char *data = slurp(path, &len);
+	memcpy(data + len - one, data + len - 2 * one, one); /* the second one twice */
+	put_file(path, data, len);
+	CHECK_ERR(try_open(path, &err), EBADMSG);
+	CHECK(strstr(err.msg, "record 3"));
+}
+
+TEST(a_file_that_is_longer_than_a_log_can_be_is_not_read)
+{
+	SCRATCH(dir);
+	Err err = ERR_INIT;
+	_cleanup_free_ char *path = log_path(dir);
+	make_log(path, "a");
+	CHECK_OK(truncate(path, INTENT_LOG_MAX + 1));
+	CHECK_ERR(try_open(path, &err), EFBIG);
+	CHECK_INT(length_of(path), INTENT_LOG_MAX + 1);
+}
+
+TEST(a_lock_is_waited_for_while_another_process_has_it)
+{
+	SCRATCH(dir);
+	int fds[2], status;
+	char byte;
+	_cleanup_free_ char *path = log_path(dir);
+	int fd = disk_system.open(NULL, path, O_RDWR | O_CREAT, 0600);
+	CHECK_OK(fd);
+	CHECK_OK(pipe(fds));
+	pid_t pid = fork();
+	CHECK(pid >= 0);
+	if (pid == 0) {
+		int own = disk_system.open(NULL, path, O_RDWR, 0);
+		if (disk_system.lock(NULL, own) < 0 || write(fds[1], "", 1) != 1)
+			_exit(1);
+		(void)poll(NULL, 0, 40); /* long enough to be found holding it */
+		_exit(0);
+	}
+	CHECK_INT(read(fds[0], &byte, 1), 1);
+	CHECK_OK(disk_system.lock(NULL, fd));
+	CHECK_INT(waitpid(pid, &status, 0), pid);
+	CHECK_INT(status, 0);
+	CHECK_OK(disk_system.close(NULL, fd));
 }
 
 TEST(more_garbage_than_a_record_can_be_is_damage)

@@ -139,6 +139,11 @@ TEST(the_same_generation_again_is_success_and_another_under_its_name_is_not)
 	do_step(p, STEP_WRITE, 1);
 	do_step(p, STEP_WRITE, 1);
 	CHECK_ERR(production_write(p, story_id(1), files, n - 1, &err), EEXIST);
+	char other[] = "other.service.env";
+	char *was = files[1].name;
+	files[1].name = other;
+	CHECK_ERR(production_write(p, story_id(1), files, n, &err), EEXIST);
+	files[1].name = was;
 	n = story_files(2, files);
 	CHECK_ERR(production_write(p, story_id(1), files, n, &err), EEXIST);
 	CHECK(!story_check_folders(&disk_system, dir, &(Known){.current = 1, .from = -1}));
