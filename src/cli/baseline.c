@@ -323,6 +323,15 @@ static int diff(const Options *o)
 
 /* --- accept ---------------------------------------------------------------------------------- */
 
+/* The newest version says what is set, and our key vouches for it. */
+static bool is_as_set(const Decider *d, const Baseline *was, const Baseline *is)
+{
+	_cleanup_(baseline_done) Baseline verified = {0};
+	return was->version > 0 && strcmp(was->generation, is->generation) == 0 &&
+	       json_equal(was->values, is->values) &&
+	       baseline_current(d->store, d->pinned, &verified, NULL) == 0;
+}
+
 /* The values that the current generation holds become the newest version: after units were adopted
  * or given back, or after somebody else changed the generation. */
 static int accept_it(const Options *o)
@@ -340,9 +349,7 @@ static int accept_it(const Options *o)
 	    decider_ask_helper(&d, "status", NULL, &status, &err) < 0 ||
 	    baseline_from_helper_status(status, &is, &err) < 0)
 		return cli_fail(EXIT_FAILED, &err);
-	if (was.version > 0 && strcmp(was.generation, is.generation) == 0 &&
-	    json_equal(was.values, is.values) &&
-	    baseline_current(d.store, d.pinned, &was, NULL) == 0)
+	if (is_as_set(&d, &was, &is))
 		return cli_failf(EXIT_USAGE, "version %lld is what is set already",
 				 (long long)was.version);
 	decider_who(o->reason, &by);
