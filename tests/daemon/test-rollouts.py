@@ -1,0 +1,235 @@
+#!/usr/bin/python3
+"""The daemon at work, under a systemd of its own: dream.service and dream-helper.service as they are shipped, the simulated
+box's servers as production. Promotions go through it, it is killed in the middle, it finds what has drifted."""
+import json
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+import time
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE.parent / "story"), str(HERE.parent / "cli")]
+import production  # noqa: E402
+
+os.environ["DREAM"] = production.DREAM
+from production import ADOPTIONS, BUILD, DIR, answering, configure, private, running, set_up, sh, show, wait, write  # noqa: E402
+from tap import run_cases  # noqa: E402
+
+CONFIG = f"{DIR}/dream.yaml"
+OLD = {"vllm_memory_util": 0.50, "judge_allocator": "none", "whisper_model_size": "small"}
+AS_DREAM = ["setpriv", "--reuid=dream", "--regid=dream", "--init-groups"]
+# The program and the simulated card are in places that the shipped unit hides or does not allow.
+LOCAL = f"""[Service]
+ExecStart=
+ExecStart={BUILD}/dream daemon --system --config {CONFIG}
+Environment=LD_LIBRARY_PATH={production.NVML} TWIN_GPU={DIR}/card TWIN_BOX={production.SOURCE}/boxes/rtx3060.yaml
+PrivateTmp=no
+ProtectHome=no
+ReadWritePaths={DIR}
+WatchdogSec=10
+"""
+
+
+def dream(*args, root=False, timeout=60):
+    env = dict(production.environment(), XDG_STATE_HOME="/var/lib")
+    env.pop("XDG_RUNTIME_DIR")
+    done = subprocess.run([*([] if root else AS_DREAM), production.DREAM, *args], env=env, cwd="/", stdin=subprocess.DEVNULL,
+                          capture_output=True, text=True, timeout=timeout)
+    return production.Done(done.returncode, done.stdout, done.stderr)
+
+
+def good(*args, **kw):
+    done = dream(*args, **kw)
+    assert done.code == 0, (args, done)
+    return done
+
+
+def status():
+    return json.loads(good("status", "--json", root=True).out)
+
+
+def journal():
+    return sh("journalctl", "-u", "dream.service", "-n", "60", "--no-pager", "-o", "cat")
+
+
+def until(what, seconds=30):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        got = what()
+        if got:
+            return got
+        time.sleep(0.05)
+    raise AssertionError(f"it did not come to that: {json.dumps(status(), indent=1)[:4000]}\n{journal()}")
+
+
+def it_knows_what_production_runs():
+    set_up()
+    private("/var/lib/dream", "/var/log/dream")
+    configure(stages="production, cold_start", watch="5 s", observe="5 s")
+    good("check", CONFIG)
+    for unit, *targets in ADOPTIONS:
+        good("adopt", "--yes", unit, *targets, root=True)
+    sh("systemctl", "restart", "judge.service", "voice.service")
+    wait("production answers", answering)
+    for name in ("dream.service", "dream-helper.socket", "dream-helper.service", "dream-recover.service"):
+        text = pathlib.Path(BUILD, "data", name).read_text()
+        write(f"/run/systemd/system/{name}", re.sub(r"/\S*/libexec/dream-helper", f"{BUILD}/dream-helper", text))
+    write("/run/systemd/system/dream.service.d/local.conf", LOCAL)
+    write("/etc/dream/dream.yaml", "")
+    sh("systemd-tmpfiles", "--create", f"{production.SOURCE}/data/dream-tmpfiles.conf")
+    sh("chown", "-R", "dream", f"{DIR}/artifacts", f"{DIR}/logs")
+    os.makedirs(f"{DIR}/logs", exist_ok=True)
+    sh("chown", "dream", DIR, f"{DIR}/logs", f"{DIR}/card")
+    sh("chmod", "755", DIR)
+    sh("systemctl", "daemon-reload")
+    sh("systemctl", "start", "dream-helper.socket", "dream.service")
+    assert show("dream.service", "ActiveState") == "active", journal()
+    s = until(lambda: (lambda s: s if s["drift"]["checked_at_us"] and s["watch"]["figures"] else None)(status()))
+    assert s["production"]["version"] == 1 and s["production"]["why"] == "adopted", s["production"]
+    assert s["drift"]["lines"] == [] and s["drift"]["failure"] is None, s["drift"]
+    assert s["production"]["current"] == s["production"]["generation"], s["production"]
+    assert s["watch"]["watched"] and s["watch"]["services"] == 2, s["watch"]
+
+
+def new_promotion(**values):
+    done = good("promotion", "new", "-c", CONFIG, *[f"{name}={value}" for name, value in values.items()])
+    return re.search(r"\b(\S*promotion\S*|[a-z_]+_\d{8}_\d{6}\S*)\b", done.out)[1].rstrip(":")
+
+
+def what_is_not_approved_is_refused_at_once():
+    promotion = new_promotion(vllm_memory_util="0.55")
+    waiting = status()["waiting"]
+    assert [w["id"] for w in waiting] == [promotion] and waiting[0]["decision"] is None, waiting
+    done = dream("rollout", promotion, root=True)
+    assert done.code == 1 and "not approved" in done.err, done
+    assert running() == OLD
+    s = status()
+    assert s["rollout"] is None and s["watch"]["watched"], s
+    good("reject", promotion, root=True)
+    assert status()["waiting"] == []
+
+
+def begin(**values):
+    promotion = new_promotion(**values)
+    good("approve", promotion, "--reason", "a test", root=True)
+    good("rollout", promotion, root=True)
+    return promotion
+
+
+def ended():
+    s = status()
+    return s if s["rollout"] is None else None
+
+
+def a_promotion_goes_through():
+    begin(vllm_memory_util="0.55")
+    seen = set()
+
+    def done():
+        s = status()
+        if s["rollout"]:
+            seen.add(s["rollout"]["phase"])
+            assert s["rollout"]["steps"] and not s["watch"]["watched"], s
+            assert "rollout" in good("status", root=True).out
+        return s if s["rollout"] is None else None
+    s = until(done, 120)
+    assert {"apply", "watch", "cold"} <= seen | {"apply"}, seen
+    assert s["alerts"][-1]["kind"] == "committed", (s["alerts"], journal())
+    assert s["production"]["version"] == 2, s["production"]
+    assert running() == {**OLD, "vllm_memory_util": 0.55}, running()
+    s = until(lambda: (lambda s: s if s["watch"]["watched"] and not s["drift"]["lines"] else None)(status()))
+
+
+def a_rollback_takes_no_longer_than_a_restart():
+    began = time.monotonic()
+    good("rollback", "1", root=True)
+    s = until(ended, 60)
+    print(f"# {time.monotonic() - began:.1f} s", flush=True)
+    assert running() == OLD, running()
+    assert s["production"]["version"] == 3 and s["production"]["why"] == "rollback", s["production"]
+
+
+def killed_in_the_middle_it_comes_back_and_takes_it_back():
+    configure(stages="production", watch="60 s", observe="5 s")
+    sh("systemctl", "reload", "dream.service")
+    begin(vllm_memory_util="0.60")
+    until(lambda: answering() and running()["vllm_memory_util"] == 0.60, 60)
+    restarts = int(show("dream.service", "NRestarts"))
+    os.kill(int(show("dream.service", "MainPID")), signal.SIGKILL)
+    until(lambda: int(show("dream.service", "NRestarts")) == restarts + 1 and
+          show("dream.service", "ActiveState") == "active", 20)
+    s = until(ended, 60)
+    assert running() == OLD, (running(), journal())
+    assert s["production"]["version"] == 3 and s["production"]["change"] is None, s["production"]
+
+
+def stopped_in_the_middle_it_goes_on_when_it_is_started():
+    begin(vllm_memory_util="0.60")
+    until(lambda: answering() and running()["vllm_memory_util"] == 0.60, 60)
+    began = time.monotonic()
+    sh("systemctl", "stop", "dream.service")
+    assert time.monotonic() - began < 10
+    assert show("dream.service", "Result") == "success"
+    assert running()["vllm_memory_util"] == 0.60  # as it was: nobody decided yet
+    sh("systemctl", "start", "dream.service")
+    until(ended, 60)
+    assert running() == OLD, (running(), journal())
+
+
+def a_person_takes_it_back_in_the_middle():
+    begin(vllm_memory_util="0.60")
+    until(lambda: answering() and running()["vllm_memory_util"] == 0.60, 60)
+    good("rollback", root=True)
+    s = until(ended, 60)
+    assert running() == OLD, running()
+    assert s["production"]["version"] == 3, s["production"]
+
+
+def a_paused_daemon_rolls_nothing_out_and_still_goes_back():
+    promotion = new_promotion(vllm_memory_util="0.55")
+    good("approve", promotion, root=True)
+    good("pause", "nobody is here", root=True)
+    done = dream("rollout", promotion, root=True)
+    assert done.code == 1 and "nobody is here" in done.err, done
+    good("rollback", "2", root=True)
+    until(ended, 60)
+    assert running() == {**OLD, "vllm_memory_util": 0.55}, running()
+    good("resume", root=True)
+    good("rollback", "1", root=True)
+    until(ended, 60)
+    assert running() == OLD, running()
+
+
+def what_drifts_is_told_once():
+    write("/run/systemd/system/voice.service.d/zz-admin.conf", "[Service]\nEnvironment=ASR_WHISPER_SIZE=tiny\nExecStart=\n"
+          f"ExecStart={BUILD}/dream twin whisper --host 127.0.0.1 --port {production.VOICE} --model tiny\n")
+    sh("systemctl", "daemon-reload")
+    sh("systemctl", "restart", "voice.service")
+    wait("production answers", answering)
+    before = len(status()["alerts"])
+    sh("systemctl", "restart", "dream.service")
+    s = until(lambda: (lambda s: s if s["drift"]["lines"] else None)(status()))
+    assert any("whisper" in line or "voice" in line for line in s["drift"]["lines"]), s["drift"]
+    assert s["alerts"][-1]["kind"] == "drift", s["alerts"]
+    sh("systemctl", "restart", "dream.service")
+    s = until(lambda: (lambda s: s if s["drift"]["lines"] else None)(status()))
+    assert sum(a["kind"] == "drift" for a in s["alerts"]) == 1, s["alerts"]
+    assert len(s["alerts"]) >= before
+    assert "drift" in good("status", root=True).out
+
+
+def without_the_daemon_the_store_and_the_helper_tell():
+    sh("systemctl", "stop", "dream.service")
+    done = good("status", "-c", CONFIG, root=True)
+    assert "down" in done.out and "version" in done.out and "generation" in done.out, done
+
+
+if __name__ == "__main__":
+    run_cases([it_knows_what_production_runs, what_is_not_approved_is_refused_at_once, a_promotion_goes_through,
+               a_rollback_takes_no_longer_than_a_restart, killed_in_the_middle_it_comes_back_and_takes_it_back,
+               stopped_in_the_middle_it_goes_on_when_it_is_started, a_person_takes_it_back_in_the_middle,
+               a_paused_daemon_rolls_nothing_out_and_still_goes_back, what_drifts_is_told_once,
+               without_the_daemon_the_store_and_the_helper_tell])
