@@ -50,9 +50,9 @@ static int look_alone(const Options *o, const char *why, json_t **ret)
 	json_auto_t *helper = NULL;
 	bool failed = false;
 	Err err = ERR_INIT;
-	int r = cli_read(o->config, NULL, &plan, &store);
-	if (r == 0)
-		r = cli_store_path(plan, &path);
+	/* A configuration with mistakes, which were just said, is no reason to say nothing. */
+	bool unread = cli_read(o->config, NULL, &plan, &store) != 0;
+	int r = cli_store_path(plan, &path);
 	if (r)
 		return r;
 	_cleanup_free_ char *dir = path_dir(path);
@@ -71,6 +71,10 @@ static int look_alone(const Options *o, const char *why, json_t **ret)
 	js_set(d, "running", json_false(), &failed);
 	js_set(d, "why", js_text(why), &failed);
 	js_set(s, "daemon", d, &failed);
+	if (unread)
+		failed |= json_array_append_new(json_object_get(s, "problems"),
+						js_text("neither the configuration nor the store "
+							"could be read")) < 0;
 	if (asked < 0)
 		failed |=
 		    json_array_append_new(json_object_get(s, "problems"), js_text(err.msg)) < 0;

@@ -6,6 +6,7 @@ import os
 import pathlib
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -18,6 +19,9 @@ os.environ["DREAM"] = production.DREAM
 from production import ADOPTIONS, BUILD, DIR, answering, configure, private, running, set_up, sh, show, wait, write  # noqa: E402
 from tap import run_cases  # noqa: E402
 
+if "bursty:" not in production.CONFIG:
+    steady = production.CONFIG[production.CONFIG.index("      steady:"):production.CONFIG.index("    budget: {{wallclock_sec")]
+    production.CONFIG = production.CONFIG.replace(steady, steady + steady.replace("steady:", "bursty:").replace("poisson", "gamma"))
 CONFIG = f"{DIR}/dream.yaml"
 OLD = {"vllm_memory_util": 0.50, "judge_allocator": "none", "whisper_model_size": "small"}
 AS_DREAM = ["setpriv", "--reuid=dream", "--regid=dream", "--init-groups"]
@@ -43,8 +47,24 @@ def dream(*args, root=False, timeout=60):
 
 def good(*args, **kw):
     done = dream(*args, **kw)
-    assert done.code == 0, (args, done)
+    assert done.code == 0, (args, done, journal())
     return done
+
+
+def ask(**request):
+    """As root, through the daemon's socket."""
+    with socket.socket(socket.AF_UNIX) as s:
+        s.settimeout(60)
+        s.connect("/run/dream/control.sock")
+        s.sendall(json.dumps(request).encode() + b"\n")
+        with s.makefile() as f:
+            return json.loads(f.readline())
+
+
+def asked(**request):
+    answer = ask(**request)
+    assert answer["ok"], (request, answer, journal())
+    return answer
 
 
 def status():
@@ -77,8 +97,12 @@ def it_knows_what_production_runs():
     for name in ("dream.service", "dream-helper.socket", "dream-helper.service", "dream-recover.service"):
         text = pathlib.Path(BUILD, "data", name).read_text()
         write(f"/run/systemd/system/{name}", re.sub(r"/\S*/libexec/dream-helper", f"{BUILD}/dream-helper", text))
+        write(f"/run/systemd/system/{name}.d/visible.conf", "[Service]\nPrivateTmp=no\nProtectHome=no\n"
+              if name.endswith("service") else "")
     write("/run/systemd/system/dream.service.d/local.conf", LOCAL)
-    write("/etc/dream/dream.yaml", "")
+    with open("/etc/group", "a") as f:
+        f.write("dream-approvers:x:4400:\n")
+    os.symlink(CONFIG, "/etc/dream/dream.yaml")
     sh("systemd-tmpfiles", "--create", f"{production.SOURCE}/data/dream-tmpfiles.conf")
     sh("chown", "-R", "dream", f"{DIR}/artifacts", f"{DIR}/logs")
     os.makedirs(f"{DIR}/logs", exist_ok=True)
@@ -103,8 +127,8 @@ def what_is_not_approved_is_refused_at_once():
     promotion = new_promotion(vllm_memory_util="0.55")
     waiting = status()["waiting"]
     assert [w["id"] for w in waiting] == [promotion] and waiting[0]["decision"] is None, waiting
-    done = dream("rollout", promotion, root=True)
-    assert done.code == 1 and "not approved" in done.err, done
+    refused = ask(do="rollout", promotion=promotion)
+    assert not refused["ok"] and "not approved" in refused["message"], refused
     assert running() == OLD
     s = status()
     assert s["rollout"] is None and s["watch"]["watched"], s
@@ -115,7 +139,7 @@ def what_is_not_approved_is_refused_at_once():
 def begin(**values):
     promotion = new_promotion(**values)
     good("approve", promotion, "--reason", "a test", root=True)
-    good("rollout", promotion, root=True)
+    asked(do="rollout", promotion=promotion)
     return promotion
 
 
@@ -145,7 +169,7 @@ def a_promotion_goes_through():
 
 def a_rollback_takes_no_longer_than_a_restart():
     began = time.monotonic()
-    good("rollback", "1", root=True)
+    asked(do="rollback", version=1)
     s = until(ended, 60)
     print(f"# {time.monotonic() - began:.1f} s", flush=True)
     assert running() == OLD, running()
@@ -182,7 +206,7 @@ def stopped_in_the_middle_it_goes_on_when_it_is_started():
 def a_person_takes_it_back_in_the_middle():
     begin(vllm_memory_util="0.60")
     until(lambda: answering() and running()["vllm_memory_util"] == 0.60, 60)
-    good("rollback", root=True)
+    asked(do="rollback")
     s = until(ended, 60)
     assert running() == OLD, running()
     assert s["production"]["version"] == 3, s["production"]
@@ -192,13 +216,13 @@ def a_paused_daemon_rolls_nothing_out_and_still_goes_back():
     promotion = new_promotion(vllm_memory_util="0.55")
     good("approve", promotion, root=True)
     good("pause", "nobody is here", root=True)
-    done = dream("rollout", promotion, root=True)
-    assert done.code == 1 and "nobody is here" in done.err, done
-    good("rollback", "2", root=True)
+    refused = ask(do="rollout", promotion=promotion)
+    assert not refused["ok"] and "nobody is here" in refused["message"], refused
+    asked(do="rollback", version=2)
     until(ended, 60)
     assert running() == {**OLD, "vllm_memory_util": 0.55}, running()
     good("resume", root=True)
-    good("rollback", "1", root=True)
+    asked(do="rollback", version=1)
     until(ended, 60)
     assert running() == OLD, running()
 
