@@ -88,7 +88,7 @@ def until(what, seconds=30):
 def it_knows_what_production_runs():
     set_up()
     private("/var/lib/dream", "/var/log/dream")
-    configure(stages="production, cold_start", watch="5 s", observe="5 s")
+    configure(stages="production, cold_start", watch="12 s", observe="12 s")
     good("check", CONFIG)
     for unit, *targets in ADOPTIONS:
         good("adopt", "--yes", unit, *targets, root=True)
