@@ -231,6 +231,18 @@ def units_have_no_mistakes():
         assert not wrong, wrong
 
 
+def it_costs_little_while_nothing_happens():
+    pid = int(show("MainPID"))
+    ticks = [sum(map(int, pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[11:13])) for _ in (time.sleep(3),)]
+    time.sleep(10)
+    ticks.append(sum(map(int, pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[11:13])))
+    share = (ticks[1] - ticks[0]) / os.sysconf("SC_CLK_TCK") / 10 * 100
+    rss = int(re.search(r"VmRSS:\s+(\d+)", pathlib.Path(f"/proc/{pid}/status").read_text())[1]) / 1024
+    print(f"# {rss:.1f} MB, {share:.2f} % of a core", flush=True)
+    # Of the processor a clock tick, 0.1 %, is what can be seen in ten seconds.
+    assert rss < 16 and share <= 0.2, (rss, share)
+
+
 def it_may_not_write_elsewhere():
     pid = show("MainPID")
     for path in ("/etc/dream/x", "/var/lib/dream-production/x", "/usr/local/x"):
@@ -265,5 +277,5 @@ if __name__ == "__main__":
                it_starts_as_the_user_dream_and_is_ready, status_answers_and_sees_the_helper,
                approvers_reach_the_socket_and_others_do_not, the_journal_has_what_it_says_with_its_level,
                reload_reads_the_configuration_again, a_killed_daemon_comes_back_with_what_it_knew,
-               one_that_stands_still_is_started_anew_by_the_watchdog, it_is_hardened, units_have_no_mistakes,
+               one_that_stands_still_is_started_anew_by_the_watchdog, it_is_hardened, units_have_no_mistakes, it_costs_little_while_nothing_happens,
                it_may_not_write_elsewhere, it_stops_within_seconds, uninstall_takes_the_files_and_leaves_the_rest])

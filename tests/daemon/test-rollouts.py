@@ -88,7 +88,7 @@ def until(what, seconds=30):
 def it_knows_what_production_runs():
     set_up()
     private("/var/lib/dream", "/var/log/dream")
-    configure(stages="production, cold_start", watch="12 s", observe="12 s")
+    configure(stages="production, cold_start", watch="15 s", observe="25 s", inconclusive="wait")
     good("check", CONFIG)
     for unit, *targets in ADOPTIONS:
         good("adopt", "--yes", unit, *targets, root=True)
@@ -159,8 +159,8 @@ def a_promotion_goes_through():
             assert s["rollout"]["steps"] and not s["watch"]["watched"], s
             assert "rollout" in good("status", root=True).out
         return s if s["rollout"] is None else None
-    s = until(done, 120)
-    assert {"apply", "watch", "cold"} <= seen | {"apply"}, seen
+    s = until(done, 200)
+    assert {"watch", "cold"} <= seen, (seen, journal())
     assert s["alerts"][-1]["kind"] == "committed", (s["alerts"], journal())
     assert s["production"]["version"] == 2, s["production"]
     assert running() == {**OLD, "vllm_memory_util": 0.55}, running()
@@ -176,11 +176,15 @@ def a_rollback_takes_no_longer_than_a_restart():
     assert s["production"]["version"] == 3 and s["production"]["why"] == "rollback", s["production"]
 
 
+def in_the_middle():
+    until(lambda: answering() and running()["vllm_memory_util"] == 0.60, 60)
+
+
 def killed_in_the_middle_it_comes_back_and_takes_it_back():
     configure(stages="production", watch="60 s", observe="5 s")
     sh("systemctl", "reload", "dream.service")
     begin(vllm_memory_util="0.60")
-    until(lambda: answering() and running()["vllm_memory_util"] == 0.60, 60)
+    in_the_middle()
     restarts = int(show("dream.service", "NRestarts"))
     os.kill(int(show("dream.service", "MainPID")), signal.SIGKILL)
     until(lambda: int(show("dream.service", "NRestarts")) == restarts + 1 and
@@ -192,7 +196,7 @@ def killed_in_the_middle_it_comes_back_and_takes_it_back():
 
 def stopped_in_the_middle_it_goes_on_when_it_is_started():
     begin(vllm_memory_util="0.60")
-    until(lambda: answering() and running()["vllm_memory_util"] == 0.60, 60)
+    in_the_middle()
     began = time.monotonic()
     sh("systemctl", "stop", "dream.service")
     assert time.monotonic() - began < 10
@@ -205,7 +209,7 @@ def stopped_in_the_middle_it_goes_on_when_it_is_started():
 
 def a_person_takes_it_back_in_the_middle():
     begin(vllm_memory_util="0.60")
-    until(lambda: answering() and running()["vllm_memory_util"] == 0.60, 60)
+    in_the_middle()
     asked(do="rollback")
     s = until(ended, 60)
     assert running() == OLD, running()
