@@ -6,7 +6,8 @@
 #include "control/control.h"
 
 /* The socket at `given`; else the machine's daemon for root and the user's own for others, and the
- * other one where that is not there. The request is consumed. -ENOENT, -ECONNREFUSED: none runs; the message says what to do. */
+ * other one where that is not there. The request is consumed. -ENOENT, -ECONNREFUSED: none runs;
+ * the message says what to do. */
 int cli_ask_daemon(const char *given, json_t *request, json_t **ret, Err *err) _must_check_;
 /* The socket that cli_ask_daemon() would reach. New string. */
 int cli_find_daemon(const char *given, char **ret, Err *err) _must_check_;
