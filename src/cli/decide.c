@@ -52,6 +52,18 @@ static int gather_keys(Decider *d)
 	return 0;
 }
 
+/* What another key than the pinned one signs counts for nobody: better said than done in vain. */
+static int check_key(const Decider *d)
+{
+	const char *pinned = d->plan->run.pinned_key;
+	if (!pinned || strcmp(pinned, d->public) == 0)
+		return 0;
+	return cli_failf(EXIT_FAILED,
+			 "the configuration pins the key %s, and ours is %s: nothing that we sign "
+			 "would count (run.pinned_key, run.key)",
+			 pinned, d->public);
+}
+
 int decider_open(const char *config, StoreMode mode, Decider *d)
 {
 	*d = (Decider){0};
@@ -62,6 +74,8 @@ int decider_open(const char *config, StoreMode mode, Decider *d)
 		r = mode == STORE_WRITE ? cli_key(d->plan, &d->key) : find_key(d);
 	if (r == 0)
 		r = gather_keys(d);
+	if (r == 0 && mode == STORE_WRITE)
+		r = check_key(d);
 	if (r)
 		return r;
 	Err err = ERR_INIT;

@@ -244,6 +244,19 @@ def what_a_run_proposes_and_exports_is_read_back():
         m.ok("approve", p["id"])
 
 
+def a_key_that_is_not_the_pinned_one_signs_nothing():
+    with Machine() as m:
+        p = new(m, "vllm_memory_util=0.55")
+        config = m.path / "pinning.yaml"
+        text = CONFIG.read_text().replace("../boxes", str(SOURCE / "boxes"))
+        config.write_text(text.replace("\nrun:\n", f"\nrun:\n  pinned_key: '{'a' * 64}'\n", 1))
+        for args in [["approve", p["id"]], ["feedback", "bad", "words"], ["promotion", "new", "vllm_memory_util=0.6"]]:
+            done = Done(subprocess.run([m.program, *args, "-c", config], env=m.env, cwd=m.path, capture_output=True, text=True,
+                                       timeout=60))
+            assert done.code == 1 and "nothing that we sign would count" in done.err, done
+        assert m.json("promotions")["states"] == {p["id"]: "proposed"}
+
+
 def nothing_running_is_drift():
     with Machine() as m:
         m.ok("feedback", "good", "it is quick")
@@ -328,6 +341,7 @@ if __name__ == "__main__":
         the_log_shows_versions_and_what_people_said,
         a_promotion_moves_between_machines_only_with_a_trusted_key,
         what_a_run_proposes_and_exports_is_read_back,
+        a_key_that_is_not_the_pinned_one_signs_nothing,
         nothing_running_is_drift,
         what_processes_really_run_is_compared,
         where_a_daemon_runs_it_writes_the_decision,
