@@ -1,7 +1,6 @@
 /* At boot, before managed units start: what was open when the power went is undone. Needs nothing
  * but the folder: no database, no bus, no adoption. */
-#include <stdio.h>
-#include <string.h>
+#include <syslog.h>
 
 #include "helper/server.h"
 #include "production/boot.h"
@@ -11,10 +10,11 @@ static int undo_open(Production *p, Err *err)
 	OpenChange was = *production_change(p);
 	int r = production_recover(p, err);
 	if (r > 0)
-		fprintf(stderr,
-			"<4>the change of production by %s was not finished when the machine went "
-			"down; production is back at generation %s\n",
-			was.rollout[0] ? was.rollout : "an unknown rollout", production_current(p));
+		helper_say(LOG_WARNING,
+			   "the change of production by %s was not finished when the machine went "
+			   "down; production is back at generation %s",
+			   was.rollout[0] ? was.rollout : "an unknown rollout",
+			   production_current(p));
 	return r < 0 ? r : 0;
 }
 

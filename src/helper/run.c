@@ -1,10 +1,12 @@
 /* dream-helper, the program. */
 #include <fcntl.h>
 #include <pwd.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <syslog.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
@@ -16,6 +18,17 @@
 enum {
 	IDLE_US = 10 * 1000000,
 };
+
+void helper_say(int level, const char *fmt, ...)
+{
+	va_list ap;
+	if (getenv("JOURNAL_STREAM"))
+		fprintf(stderr, "<%d>", level);
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fputc('\n', stderr);
+}
 
 typedef struct Options {
 	bool recover, help;
@@ -131,7 +144,7 @@ int helper_main(int argc, char **argv)
 		return 0;
 	}
 	if (run(&o, &err) < 0) {
-		fprintf(stderr, "<3>dream-helper: %s\n", err.msg);
+		helper_say(LOG_ERR, "dream-helper: %s", err.msg);
 		return 1;
 	}
 	return 0;

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <syslog.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -220,8 +221,8 @@ static void note(const Call *c, const Err *why)
 	_cleanup_free_ char *request = json_dumps(c->request, JSON_COMPACT | JSON_SORT_KEYS);
 	str_add_safe(&line, request ? request : "", request ? strlen(request) : 0, 400);
 	if (!line.failed)
-		fprintf(stderr, "<%d>user %d asked %s: %s\n", why ? 4 : 6, (int)c->uid,
-			line.s ? line.s : "", why ? why->msg : "done");
+		helper_say(why ? LOG_WARNING : LOG_INFO, "user %d asked %s: %s", (int)c->uid,
+			   line.s ? line.s : "", why ? why->msg : "done");
 }
 
 static void call_free(Call *c)

@@ -118,5 +118,7 @@ typedef struct ServerSpec {
 /* Until there is nobody left to serve, or SIGTERM and what was begun is done. Takes the fds. */
 int server_run(const ServerSpec *spec, const ProductionPlaces *places, Err *err) _must_check_;
 
+/* A line on standard error, with its level (LOG_WARNING, ...) where that is the journal. */
+void helper_say(int level, const char *fmt, ...) _printf_(2, 3);
 /* At boot. 0: nothing was open, or it was undone; said on standard error. */
 int helper_recover(const ProductionPlaces *places, Err *err) _must_check_;
