@@ -69,7 +69,7 @@ static void flipped(Rollout *r, const json_t *reply)
 {
 	(void)reply;
 	memcpy(r->running, r->wanted, sizeof(r->running));
-	bring_up(r, r->applying.set | r->down, false, r->applying.done);
+	bring_up(r, r->applying.set | r->down, BRING_ONE_BY_ONE, r->applying.done);
 }
 
 static void flip(Rollout *r)
@@ -137,6 +137,13 @@ void apply_begin(Rollout *r)
 	apply_values(r, rollout_values(r, r->m.target), set, applied);
 }
 
+void apply_kept(Rollout *r, BroughtUp *done)
+{
+	uint32_t set = rollout_units_of(r, r->flipped ^ r->m.kept) | r->down;
+	r->flipped = r->m.kept;
+	apply_values(r, rollout_values(r, r->m.kept), set, done);
+}
+
 void apply_value(Rollout *r, const char *parameter, const char *value, BroughtUp *done)
 {
 	bool failed = false;
@@ -160,7 +167,7 @@ void apply_cold(Rollout *r)
 		    "cold start: all %zu managed units are started together, as after a "
 		    "power cut",
 		    r->n_units);
-	bring_up(r, all, true, applied);
+	bring_up(r, all, BRING_TOGETHER, applied);
 }
 
 /* --- Commit ---------------------------------------------------------------------------------- */
@@ -299,7 +306,7 @@ static void survey_next(Survey *s)
 	uint32_t set = s->set;
 	BroughtUp *done = s->done;
 	free(s);
-	bring_up(r, set, false, done);
+	bring_up(r, set, BRING_ONE_BY_ONE, done);
 }
 
 /* --- To a generation that is none of this rollout's ------------------------------------------- */
@@ -388,6 +395,14 @@ static void undo_answered(Rollout *r, const json_t *reply)
 			    "seen that something broke",
 			    r->running, after);
 		r->broken_at_us = 0;
+	}
+	/* A commit that nobody could write down: what is current is no rollout's any more, but it
+	 * is not what the baseline says either. */
+	if (r->baseline.version > 0 && !r->committed &&
+	    strcmp(r->running, r->baseline.generation) != 0) {
+		r->committed = true;
+		apply_undo(r);
+		return;
 	}
 	survey(r, undone);
 }

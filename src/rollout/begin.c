@@ -454,8 +454,8 @@ static int only_undo(Rollout *r, const char *rollout, Err *err)
 static MachineEvent event_of_restart(const Rollout *r)
 {
 	bool there = strcmp(r->running, r->wanted) == 0;
-	/* An undo is begun again, however far it came: that a change of ours is closed says nothing of
-	 * what the units run, nor that the commit which it takes back is not there. */
+	/* An undo is begun again, however far it came: that a change of ours is closed says nothing
+	 * of what the units run, nor that the commit which it takes back is not there. */
 	if (r->m.phase == PHASE_PROBATION || r->m.phase == PHASE_UNDO)
 		return EVENT_RESTARTED;
 	if (r->m.commit_asked && !r->change_open)
@@ -532,6 +532,8 @@ int rollout_decide(Rollout *r, bool go_on, const Approver *by, Err *err)
 		return err_set(err, -EINVAL,
 			       "there is nothing to decide: the rollout is in the phase %s",
 			       machine_phase_name(r->m.phase));
+	if (r->later)
+		return err_set(err, -EAGAIN, "the rollout is just taking a step; say it once more");
 	rollout_later(r, go_on ? EVENT_CONTINUE : EVENT_ABORT, "%s says so%s%s", by->name,
 		      by->reason[0] ? ": " : "", by->reason);
 	return 0;

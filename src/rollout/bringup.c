@@ -79,6 +79,19 @@ static void on_readback(void *ctx, const json_t *reply, const Err *err)
 		finish_with(r, EVENT_ERROR, "%s cannot be read back: %s", u->name, err->msg);
 		return;
 	}
+	const json_t *state = json_object_get(reply, "state");
+	const char *invocation = js_str(state, "invocation", "");
+	if (r->up.invocation[0] && strcmp(r->up.invocation, invocation) != 0) {
+		finish_with(r, EVENT_BROKEN, "%s ended after its restart and was started again",
+			    u->name);
+		return;
+	}
+	if (js_int(state, "restarts", 0) > 0) {
+		finish_with(r, EVENT_BROKEN,
+			    "%s restarted by itself %" JSON_INTEGER_FORMAT " times since", u->name,
+			    (json_int_t)js_int(state, "restarts", 0));
+		return;
+	}
 	if (!js_bool(back, "same", false)) {
 		finish_with(r, EVENT_BROKEN, "%s does not run what it was told: %s", u->name,
 			    js_str(back, "words", "the helper does not say why"));
@@ -88,6 +101,7 @@ static void on_readback(void *ctx, const json_t *reply, const Err *err)
 	time_human(u->last_ready_us, took);
 	rollout_say(r, back, "%s answers after %s, and runs what it was told", u->name, took);
 	r->down &= ~(1U << r->up.at);
+	r->up.invocation[0] = '\0';
 	r->up.at++;
 	bring_up_next(r);
 }
@@ -109,12 +123,18 @@ static void on_first_answer(void *ctx, int64_t ready_us, HardEvent e, const char
 	Rollout *r = ctx;
 	RolloutUnit *u = unit_now(r);
 	r->up.first = NULL;
-	account(r, u);
+	if (r->up.how != BRING_ASK)
+		account(r, u);
 	if (ready_us < 0) {
 		finish_with(r, EVENT_BROKEN, "%s: %s (%s)", u->name, words, hard_event_name(e));
 		return;
 	}
 	expect(r, 1U << r->up.at, false);
+	if (r->up.how == BRING_ASK) {
+		r->up.at++;
+		bring_up_next(r);
+		return;
+	}
 	read_back(r);
 }
 
@@ -152,6 +172,8 @@ static void on_restart(void *ctx, const json_t *reply, const Err *err)
 			    js_str(reply, "words", js_str(reply, "result", "no reason is known")));
 		return;
 	}
+	snprintf(r->up.invocation, sizeof(r->up.invocation), "%s",
+		 js_str(json_object_get(reply, "state"), "invocation", ""));
 	first_words(r);
 }
 
@@ -182,10 +204,10 @@ static void bring_up_next(Rollout *r)
 		r->up.at++;
 	if (r->up.at == r->n_units)
 		finish(r, EVENT_OK, NULL);
-	else if (r->up.together)
-		first_words(r);
-	else
+	else if (r->up.how == BRING_ONE_BY_ONE)
 		restart(r);
+	else
+		first_words(r);
 }
 
 /* --- All at once ----------------------------------------------------------------------------- */
@@ -232,11 +254,12 @@ static void start_together(Rollout *r)
 }
 
 /* `done` is called from the loop. */
-void bring_up(Rollout *r, uint32_t set, bool together, BroughtUp *done)
+void bring_up(Rollout *r, uint32_t set, BringUpHow how, BroughtUp *done)
 {
-	r->up = (BringUp){.set = set, .together = together, .done = done};
-	r->down |= set;
-	if (together && set)
+	r->up = (BringUp){.set = set, .how = how, .done = done};
+	if (how != BRING_ASK)
+		r->down |= set;
+	if (how == BRING_TOGETHER && set)
 		start_together(r);
 	else
 		bring_up_next(r);

@@ -8,7 +8,11 @@
 
 enum {
 	BEFORE_MAX = 200000, /* samples of one figure */
+	CLOSE_FACTOR = 3,
 };
+
+/* How far back production is remembered. */
+#define RECALL_US (24 * INT64_C(3600000000))
 
 /* --- Figures --------------------------------------------------------------------------------- */
 
@@ -46,6 +50,64 @@ static void stop_judges(Rollout *r)
 {
 	for (size_t i = 0; i < r->n_series; i++)
 		r->series[i].judge = judge_free(r->series[i].judge);
+}
+
+/* --- What is known from before ---------------------------------------------------------------- */
+
+/* Samples that were taken as closely as ours are: others resemble their neighbours less, and would
+ * make the comparison surer than it is. In place. */
+static size_t keep_close(JudgeSample *list, size_t n, int64_t every_us)
+{
+	size_t kept = 0;
+	int64_t last_us = INT64_MIN / 2;
+	for (size_t i = 0; i < n; i++) {
+		bool close = list[i].at_us - last_us <= CLOSE_FACTOR * every_us;
+		last_us = list[i].at_us;
+		if (close)
+			list[kept++] = list[i];
+	}
+	return kept;
+}
+
+static int recall_one(Rollout *r, const char *service, const char *metric)
+{
+	Err ignored = ERR_INIT;
+	_cleanup_free_ JudgeSample *list = NULL;
+	size_t n = 0;
+	const WatchSample name = {.service = service, .metric = metric};
+	int64_t since = clock_now_us(r->w.clock) - RECALL_US;
+	if (history_read(r->w.history, r->running, service, metric, since, &list, &n, &ignored) < 0)
+		return 0; /* it is looked at anew */
+	n = keep_close(list, n, r->x->rollout.probe_every_us);
+	Series *s = n > 0 ? series_of(r, &name) : NULL;
+	for (size_t i = 0; s && i < n; i++)
+		if (keep_before(s, &list[i]) < 0)
+			return -ENOMEM;
+	return 0;
+}
+
+static int recall(Rollout *r)
+{
+	static const char *const metrics[] = {"latency_ms", "ttft_ms"};
+	for (size_t i = 0; r->w.history && i < r->n_units; i++)
+		for (size_t k = 0; k < 2 && r->units[i].service; k++)
+			if (recall_one(r, r->units[i].service->name, metrics[k]) < 0)
+				return -ENOMEM;
+	return 0;
+}
+
+/* As many of every service as looking at it for that long would give. */
+static bool is_known(const Rollout *r)
+{
+	size_t wanted = (size_t)(r->x->rollout.observe_us / r->x->rollout.probe_every_us),
+	       n_known = 0;
+	size_t n_services = 0;
+	for (size_t i = 0; i < r->n_units; i++)
+		n_services += r->units[i].service != NULL;
+	for (size_t i = 0; i < r->n_series; i++)
+		n_known += strcmp(r->series[i].metric, "latency_ms") == 0 &&
+			   r->series[i].n_before >= wanted;
+	return n_services > 0 && n_known >= n_services;
 }
 
 /* The rate of false alarms is one watch's, so the figures share it. */
@@ -250,13 +312,29 @@ static void run_timer(Rollout *r, int64_t for_us, sd_event_time_handler_t fn)
 	}
 }
 
+static void forget_before(Rollout *r)
+{
+	for (size_t i = 0; i < r->n_series; i++)
+		r->series[i].n_before = 0;
+}
+
 void guard_observe(Rollout *r)
 {
 	char time[32];
+	guard_rest(r);
+	forget_before(r);
+	r->observing = true;
+	if (recall(r) < 0) {
+		rollout_later(r, EVENT_ERROR, "out of memory");
+		return;
+	}
+	if (is_known(r)) {
+		guard_rest(r);
+		rollout_later(r, EVENT_OK, "enough is known of production as it is, from before");
+		return;
+	}
 	time_human(r->x->rollout.observe_us, time);
 	rollout_say(r, NULL, "looking at production as it is, for %s", time);
-	guard_rest(r);
-	r->observing = true;
 	run_timer(r, r->x->rollout.observe_us, on_observed);
 }
 

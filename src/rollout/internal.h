@@ -51,11 +51,18 @@ typedef struct Series {
 typedef void BroughtUp(Rollout *r, MachineEvent e, const char *words);
 typedef struct Drain Drain;
 typedef void Drained(Rollout *r);
+typedef enum BringUpHow {
+	BRING_ONE_BY_ONE, /* each is restarted, and answers, before the next */
+	BRING_TOGETHER,	  /* a cold start */
+	BRING_ASK,	  /* they were started by somebody else: only asked until they answer */
+} BringUpHow;
+
 typedef struct BringUp {
 	uint32_t set; /* bit i: the i-th unit */
 	size_t at;
-	bool together;
-	int64_t began_us; /* monotonic, of the restart */
+	BringUpHow how;
+	char invocation[40]; /* that the restart began; "": not known */
+	int64_t began_us;    /* monotonic, of the restart */
 	FirstAnswer *first;
 	Drain *drain;
 	char broken[240]; /* another unit broke meanwhile; "" */
@@ -121,6 +128,8 @@ struct Rollout {
 	char *gpu;
 	json_t *trial_params;
 	ServiceSpec *trial_services;
+	MachineEvent trial_event; /* what came of it, told when production answers again */
+	char trial_words[480];
 
 	bool over;
 	Err err; /* a fault of ours, told at the end */
@@ -163,6 +172,8 @@ int rollout_preview_text(const Rollout *r, const json_t *status, Str *out) _must
 /* --- apply.c: production is changed ----------------------------------------------------------- */
 
 void apply_begin(Rollout *r); /* DO_APPLY: m.target */
+/* Production at what is kept, before a trial in the middle of a rollout. */
+void apply_kept(Rollout *r, BroughtUp *done);
 /* One parameter at a value, the others as the baseline says. */
 void apply_value(Rollout *r, const char *parameter, const char *value, BroughtUp *done);
 void apply_cold(Rollout *r);   /* DO_COLD */
@@ -174,7 +185,7 @@ void apply_written(Rollout *r);
 
 /* --- bringup.c -------------------------------------------------------------------------------- */
 
-void bring_up(Rollout *r, uint32_t set, bool together, BroughtUp *done);
+void bring_up(Rollout *r, uint32_t set, BringUpHow how, BroughtUp *done);
 /* Something else broke while it goes on: it ends as soon as it can. */
 void bring_up_break(Rollout *r, const char *words);
 bool bring_up_goes_on(const Rollout *r);

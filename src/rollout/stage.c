@@ -3,6 +3,7 @@
  * make room for that, and when it may, is the evaluator's business (`quiesce:`). */
 #include "rollout/internal.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/json.h"
@@ -101,23 +102,49 @@ static MachineEvent judge_trial(const Rollout *r, const Measurement *m, Str *wor
 	return f.violated[0] ? EVENT_BROKEN : EVENT_OK;
 }
 
+/* Production is back when it answers, not when its units run. */
+static void production_back(Rollout *r, MachineEvent e, const char *words)
+{
+	_cleanup_free_ char *text = str_fmt("%s", r->trial_words);
+	MachineEvent of_trial = r->trial_event;
+	if (e != EVENT_OK)
+		rollout_later(r, EVENT_ERROR, "after the trial production does not answer: %s",
+			      words ? words : "");
+	else
+		rollout_later(r, of_trial, "%s", text ? text : "out of memory");
+}
+
+static uint32_t known_units(const Rollout *r)
+{
+	uint32_t set = 0;
+	for (size_t i = 0; i < r->n_units; i++)
+		if (r->units[i].service)
+			set |= 1U << i;
+	return set;
+}
+
 static void on_trial(void *userdata, Measurement *m, const Err *err)
 {
 	Rollout *r = userdata;
 	_cleanup_(str_done) Str words = STR_INIT;
-	MachineEvent e = EVENT_ERROR;
 	r->run = NULL;
+	r->trial_event = EVENT_ERROR;
 	if (err)
 		str_add(&words, err->msg);
 	else
-		e = judge_trial(r, m, &words);
+		r->trial_event = judge_trial(r, m, &words);
 	if (!err) {
 		json_auto_t *details = measurement_json(m);
 		rollout_say(r, details, "the trial: %s%s%s", outcome_name(m->outcome),
 			    m->reason ? ", " : "", m->reason ? m->reason : "");
 	}
+	snprintf(r->trial_words, sizeof(r->trial_words), "%s",
+		 words.failed ? "out of memory"
+		 : words.s    ? words.s
+			      : "");
 	stage_stop(r);
-	rollout_event(r, e, words.failed ? "out of memory" : words.s ? words.s : "");
+	expect_stops(r, true);
+	bring_up(r, known_units(r), BRING_ASK, production_back);
 }
 
 static int begin(Rollout *r, bool all, Err *err)
@@ -148,7 +175,7 @@ static int begin(Rollout *r, bool all, Err *err)
 	return eval_start(r->evaluator, &rq, r->w.loop, on_trial, NULL, r, &r->run, err);
 }
 
-void stage_trial(Rollout *r, bool all_services)
+static void begin_trial(Rollout *r, bool all_services)
 {
 	_cleanup_(str_done) Str text = STR_INIT;
 	Err err = ERR_INIT;
@@ -159,4 +186,21 @@ void stage_trial(Rollout *r, bool all_services)
 		return;
 	stage_stop(r);
 	rollout_later(r, EVENT_ERROR, "%s", err.msg);
+}
+
+static void at_kept(Rollout *r, MachineEvent e, const char *words)
+{
+	if (e == EVENT_OK)
+		begin_trial(r, true);
+	else
+		rollout_later(r, e, "%s", words ? words : "");
+}
+
+/* In the middle of a rollout production is to be at what is kept when the trial ends. */
+void stage_trial(Rollout *r, bool all_services)
+{
+	if (r->change_open && r->flipped != r->m.kept)
+		apply_kept(r, at_kept);
+	else
+		begin_trial(r, all_services);
 }

@@ -80,8 +80,8 @@ def main():
     what_runs()
 
     say("(c) A promotion that starts well and slowly gets worse: the watch takes it back.")
-    configure(stages="production", observe="20 s", watch="40 s")
-    slow = propose("judge_allocator=slower:200s")
+    configure(stages="production", watch="40 s")
+    slow = propose("judge_allocator=slower:50s")
     dream("rollout", slow, "--foreground")
     what_runs()
 
