@@ -73,15 +73,14 @@ int adopted_file(void *ctx, const char *path, char **ret, Err *err) _must_check_
 void adoptedlist_done(AdoptedList *a);
 
 json_t *unitstate_json(const UnitState *u); /* NULL: out of memory */
-/* The unit's state as JSON; null when there is no manager to ask. *ret_pid may be NULL. */
-int state_json(Server *s, const char *unit, json_t **ret, pid_t *ret_pid, Err *err) _must_check_;
-/* The unit's files as the manager names them. */
-typedef struct UnitFiles {
-	UnitFile *list;
-	size_t n;
-} UnitFiles;
-int server_unit_files(Server *s, const char *unit, UnitFiles *ret, Err *err) _must_check_;
-void unitfiles_done(UnitFiles *f);
+/* A unit as the manager has it, and the texts of its files. */
+typedef struct UnitSeen {
+	UnitState state;
+	UnitFile *files;
+	size_t n_files;
+} UnitSeen;
+int server_look(Server *s, const char *unit, UnitSeen *ret, Err *err) _must_check_;
+void unitseen_done(UnitSeen *u);
 
 /* One unit that is being stopped, started or restarted, and what came of it. */
 typedef int UnitWorkVerb(Systemd *s, const char *unit, JobDone *done, void *ctx, UnitJob **ret,

@@ -28,45 +28,29 @@ json_t *unitstate_json(const UnitState *u)
 	return failed ? NULL : TAKE_PTR(o);
 }
 
-int state_json(Server *s, const char *unit, json_t **ret, pid_t *ret_pid, Err *err)
+void unitseen_done(UnitSeen *u)
 {
-	Systemd *systemd;
-	UnitState u = {0};
-	int r = server_systemd(s, &systemd, err);
-	if (ret_pid)
-		*ret_pid = 0;
-	if (r == -ENOENT || r == -ECONNREFUSED) {
-		*ret = json_null();
-		return 0;
-	}
-	if (r >= 0)
-		r = unit_state(systemd, unit, &u, err);
-	if (r < 0)
-		return r;
-	if (ret_pid)
-		*ret_pid = u.main_pid;
-	*ret = unitstate_json(&u);
-	unit_state_done(&u);
-	return *ret ? 0 : err_oom(err);
+	unit_state_done(&u->state);
+	unitfiles_free(u->files, u->n_files);
+	*u = (UnitSeen){0};
 }
 
-void unitfiles_done(UnitFiles *f)
+int server_look(Server *s, const char *unit, UnitSeen *ret, Err *err)
 {
-	unitfiles_free(f->list, f->n);
-	*f = (UnitFiles){0};
-}
-
-int server_unit_files(Server *s, const char *unit, UnitFiles *ret, Err *err)
-{
+	_cleanup_(unitseen_done) UnitSeen seen = {0};
 	Systemd *systemd;
 	UnitOrigin from = {0};
 	int r = server_systemd(s, &systemd, err);
 	if (r >= 0)
-		r = unit_origin(systemd, unit, &from, err);
+		r = unit_origin_state(systemd, unit, &from, &seen.state, err);
 	if (r >= 0)
-		r = unitfiles_read(from.paths, &ret->list, &ret->n, err);
+		r = unitfiles_read(from.paths, &seen.files, &seen.n_files, err);
 	unit_origin_done(&from);
-	return r;
+	if (r < 0)
+		return r;
+	*ret = seen;
+	seen = (UnitSeen){0};
+	return 0;
 }
 
 /* --- Work ------------------------------------------------------------------------------------- */

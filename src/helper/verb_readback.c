@@ -17,22 +17,19 @@ static int read_current(Call *c, Generation *ret, Err *err)
 
 static int look(Call *c, const Adoption *a, const Generation *g, json_t **ret, Err *err)
 {
-	_cleanup_(unitfiles_done) UnitFiles files = {0};
+	_cleanup_(unitseen_done) UnitSeen unit = {0};
 	_cleanup_(readback_done) Readback seen = {0};
-	json_auto_t *state = NULL, *members = json_object();
+	json_auto_t *members = json_object();
 	Server *s = call_server(c);
 	bool failed = false;
-	pid_t pid;
-	int r = state_json(s, a->unit, &state, &pid, err);
+	int r = server_look(s, a->unit, &unit, err);
 	if (r >= 0)
-		r = server_unit_files(s, a->unit, &files, err);
-	if (r >= 0)
-		r = readback_process(a, g, pid, files.list, files.n, server_flipped_at_us(s), &seen,
-				     err);
+		r = readback_process(a, g, unit.state.main_pid, unit.files, unit.n_files,
+				     server_flipped_at_us(s), &seen, err);
 	if (r < 0)
 		return r;
 	js_set(members, "readback", readback_json(&seen), &failed);
-	js_set(members, "state", TAKE_PTR(state), &failed);
+	js_set(members, "state", unitstate_json(&unit.state), &failed);
 	if (!members || failed)
 		return err_oom(err);
 	*ret = TAKE_PTR(members);

@@ -85,32 +85,21 @@ static json_t *after_json(const Adoption *a)
 	return failed ? NULL : TAKE_PTR(list);
 }
 
-/* Was the unit edited since it was adopted, or does the manager not read our drop-in? A sentence,
- * or "". What cannot be found out is said too, in the same place. */
-static void drift_words(Server *s, const Adoption *a, char *ret, size_t size)
-{
-	_cleanup_(unitfiles_done) UnitFiles files = {0};
-	Err err = ERR_INIT;
-	int r = server_unit_files(s, a->unit, &files, &err);
-	if (r >= 0)
-		readback_drift(a, files.list, files.n, ret, size);
-	else
-		snprintf(ret, size, "%.200s", err.msg);
-}
-
+/* What cannot be found out is said where the drift would be. */
 static json_t *unit_json(Server *s, const Adoption *a, bool managed)
 {
+	_cleanup_(unitseen_done) UnitSeen seen = {0};
 	char drift[READBACK_DRIFT_SIZE] = "";
-	json_t *state = NULL;
 	bool failed = false;
 	Err err = ERR_INIT;
 	json_auto_t *o = json_object();
+	int r = managed ? server_look(s, a->unit, &seen, &err) : -ENOENT;
 
-	if (managed)
-		drift_words(s, a, drift, sizeof(drift));
-	if (managed && state_json(s, a->unit, &state, NULL, &err) < 0)
+	if (r >= 0)
+		readback_drift(a, seen.files, seen.n_files, drift, sizeof(drift));
+	else
 		snprintf(drift, sizeof(drift), "%.200s", err.msg);
-	js_set(o, "state", state ? state : json_null(), &failed);
+	js_set(o, "state", r >= 0 ? unitstate_json(&seen.state) : json_null(), &failed);
 	js_set(o, "drift", js_text(drift), &failed);
 	js_set(o, "after", after_json(a), &failed);
 	js_set(o, "targets", targets_json(a), &failed);

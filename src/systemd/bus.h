@@ -63,6 +63,9 @@ typedef struct UnitOrigin {
 } UnitOrigin;
 
 int unit_origin(Systemd *s, const char *unit, UnitOrigin *ret, Err *err) _must_check_;
+/* The same and its state, of one moment and for the price of one call. */
+int unit_origin_state(Systemd *s, const char *unit, UnitOrigin *ret, UnitState *ret_state,
+		      Err *err) _must_check_;
 void unit_origin_done(UnitOrigin *u);
 
 /* Jobs. done() gets systemd's result word ("done", "failed", "timeout", "dependency", ...) or an

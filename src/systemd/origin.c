@@ -119,18 +119,40 @@ static void reading_done(Reading *at)
 	names_done(&at->after);
 }
 
-int unit_origin(Systemd *s, const char *unit, UnitOrigin *ret, Err *err)
+static int read_origin(sd_bus_message *m, UnitOrigin *ret)
+{
+	_cleanup_(reading_done) Reading at = {0};
+	int r = properties_each(m, read_one, &at);
+	return r < 0 ? r : join(&at, ret);
+}
+
+int unit_origin_state(Systemd *s, const char *unit, UnitOrigin *ret, UnitState *ret_state, Err *err)
 {
 	_cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
 	_cleanup_free_ char *path = NULL;
-	_cleanup_(reading_done) Reading at = {0};
+	UnitOrigin origin = {0};
 	int r = unit_path(unit, &path, err);
 	if (r >= 0)
 		r = properties_get(s, path, "read the files of", unit, &m, err);
 	if (r < 0)
 		return r;
-	r = properties_each(m, read_one, &at);
+	r = read_origin(m, &origin);
 	if (r >= 0)
-		r = join(&at, ret);
-	return r < 0 ? bus_garbage(r, "GetAll", err) : 0;
+		r = sd_bus_message_rewind(m, true);
+	if (r >= 0)
+		r = unit_state_read(m, ret_state);
+	if (r < 0) {
+		unit_origin_done(&origin);
+		return bus_garbage(r, "GetAll", err);
+	}
+	*ret = origin;
+	return 0;
+}
+
+int unit_origin(Systemd *s, const char *unit, UnitOrigin *ret, Err *err)
+{
+	UnitState state = {0};
+	int r = unit_origin_state(s, unit, ret, &state, err);
+	unit_state_done(&state);
+	return r;
 }
