@@ -300,6 +300,29 @@ static int make_dir(const char *path, Err *err)
 	return r < 0 ? r : dir_sync_of(path, err);
 }
 
+/* What file_write() was writing when it was killed: ".NAME.PID-N~" beside it. */
+static bool is_leftover(const char *entry, const char *name)
+{
+	size_t len = strlen(name), n = strlen(entry);
+	return n > len + 3 && entry[0] == '.' && strncmp(entry + 1, name, len) == 0 &&
+	       entry[len + 1] == '.' && entry[n - 1] == '~' &&
+	       strspn(entry + len + 2, "0123456789-") == n - len - 3;
+}
+
+/* Best effort: nobody reads such a file. */
+static void sweep(const char *path)
+{
+	_cleanup_free_ char *dir = path_dir(path);
+	const char *slash = strrchr(path, '/');
+	DIR *d = dir && slash ? opendir(dir) : NULL;
+	if (!d)
+		return;
+	for (struct dirent *e = readdir(d); e; e = readdir(d))
+		if (is_leftover(e->d_name, slash + 1))
+			(void)unlinkat(dirfd(d), e->d_name, 0);
+	closedir(d);
+}
+
 static int write_json(const ProductionPlaces *p, const Adoption *a, Err *err)
 {
 	_cleanup_(str_done) Str text = STR_INIT;
@@ -309,6 +332,7 @@ static int write_json(const ProductionPlaces *p, const Adoption *a, Err *err)
 	    o ? json_dumps(o, JSON_INDENT(2) | JSON_REAL_PRECISION(17)) : NULL;
 	if (!path || !json)
 		return err_oom(err);
+	sweep(path);
 	str_addf(&text, "%s\n", json);
 	return text.failed ? err_oom(err) : file_write(path, 0644, text.s, text.len, err);
 }
@@ -323,6 +347,7 @@ int adoption_write(const ProductionPlaces *p, const Adoption *a, const char *dro
 		r = write_json(p, a, err);
 	if (r >= 0)
 		r = make_dir(dir, err);
+	sweep(a->dropin);
 	return r < 0 ? r : file_write(a->dropin, 0644, dropin_text, strlen(dropin_text), err);
 }
 
@@ -342,6 +367,8 @@ int adoption_remove(const ProductionPlaces *p, const Adoption *a, Err *err)
 	_cleanup_free_ char *path = str_fmt("%s/%s.json", p->adopted_dir, a->unit);
 	if (!dir || !path)
 		return err_oom(err);
+	sweep(a->dropin);
+	sweep(path);
 	int r = remove_one(a->dropin, err);
 	if (r < 0)
 		return r;

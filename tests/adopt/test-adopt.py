@@ -437,6 +437,51 @@ def units_that_would_wait_for_each_other_are_refused():
     give_all_back()
 
 
+def killed_at(syscall, number, *args):
+    """The command, killed at the start of the nth such call of it. False: it has fewer, and did its work."""
+    p = subprocess.run(["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=" + syscall, "-e",
+                        f"inject={syscall}:signal=SIGKILL:when={number}", DREAM, *args], capture_output=True, text=True,
+                       timeout=60, stdin=subprocess.DEVNULL)
+    assert p.returncode in (0, -9, 137), (syscall, number, p)
+    return p.returncode != 0
+
+
+def whenever_it_is_killed_the_unit_is_adopted_or_as_it_was():
+    if not shutil.which("strace"):
+        return "strace is not installed"
+    unit("judge.service", f"Environment=READS={DIR}/k.env\nExecStart={PROGRAM} --util 0.5\n", {f"{DIR}/k.env": "K=1\n"})
+    write(f"{UNITS}/judge.service.d/override.conf", "[Service]\nNice=1\n")
+    sh("systemctl", "daemon-reload")
+    argv = restart("judge.service")["argv"]
+    before, kills = snapshot(UNITS), 0
+    wish = ("adopt", "judge.service", "util=--util", f"k={DIR}/k.env:K", "--yes")
+    undo = ("adopt", "--undo", "judge.service", "--yes")
+    for number in range(1, 40):
+        left = 0
+        for syscall in ("rename", "symlink", "mkdir", "unlink", "rmdir", "fsync"):
+            for command in (wish, undo):
+                if command == undo:
+                    dream(*wish)
+                if not killed_at(syscall, number, *command):
+                    continue
+                left += 1
+                sh("systemctl", "daemon-reload")
+                assert restart("judge.service")["argv"] == argv, (syscall, number, command)
+                assert os.path.exists(f"{UNITS}/judge.service.d/zz-dream.conf") <= ("judge.service" in adopted())
+                dream(*wish)
+                assert restart("judge.service")["argv"] == argv and adopted()["judge.service"]["drift"] == ""
+                dream(*undo)
+                assert snapshot(UNITS) == before, (syscall, number, command)
+            if "judge.service" in adopted():
+                dream(*undo)
+        kills += left
+        if not left or not os.environ.get("DREAM_SOAK") and kills > 5:
+            break
+    assert kills > 5, kills
+    print(f"# killed {kills} times")
+    give_all_back()
+
+
 # --- A user's own manager -------------------------------------------------------------------------
 
 
@@ -488,6 +533,9 @@ def main():
     os.chmod(DIR + "/seen", 0o777)
     shutil.copy(f"{HERE}/program.py", DIR)
     shutil.copy(os.environ["CONTAINER"], f"{DIR}/docker")
+    if sys.argv[1:] == ["--kill"]:
+        sys.argv.pop()
+        return run_cases([whenever_it_is_killed_the_unit_is_adopted_or_as_it_was])
     run_cases([
         a_flag_is_adopted_without_a_restart_and_changes_nothing,
         a_flip_and_a_restart_bring_the_new_value_without_a_reload,
