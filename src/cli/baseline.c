@@ -71,7 +71,7 @@ static int current(const Options *o)
 	_cleanup_(decider_done) Decider d;
 	_cleanup_(baseline_done) Baseline b = {0};
 	Err err = ERR_INIT;
-	int r = decider_open(o->config, STORE_READ, &d);
+	int r = decider_open_look(o->config, &d);
 	if (r)
 		return r;
 	if (decider_baseline(&d, &b, &err) < 0)
@@ -199,7 +199,7 @@ static int history(const Options *o)
 	_cleanup_(table_freep) Table *table = NULL;
 	json_auto_t *array = o->json ? json_array() : NULL, *said = json_object();
 	Err err = ERR_INIT;
-	int r = decider_open(o->config, STORE_READ, &d);
+	int r = decider_open_look(o->config, &d);
 	if (r)
 		return r;
 	if (!said || (o->json && !array) || table_new(columns, 4, &table) < 0)
@@ -309,7 +309,7 @@ static int diff(const Options *o)
 	_cleanup_(baseline_done) Baseline b = {0};
 	json_auto_t *lines = NULL;
 	Err err = ERR_INIT;
-	int r = decider_open(o->config, STORE_READ, &d);
+	int r = decider_open_look(o->config, &d);
 	if (r)
 		return r;
 	if (decider_baseline(&d, &b, &err) < 0)

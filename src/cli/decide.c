@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "helper/wire.h"
+#include "rollout/others.h"
 
 enum {
 	HELPER_WAIT_US = 20000000,
@@ -86,6 +87,17 @@ int decider_open(const char *config, StoreMode mode, Decider *d)
 		d->n_units = 0;
 	}
 	return 0;
+}
+
+/* Whoever looks first where units are adopted takes down what runs as the first version: for that
+ * the store is made. */
+int decider_open_look(const char *config, Decider *d)
+{
+	int r = decider_open(config, STORE_READ, d);
+	if (r || d->store || d->n_units == 0)
+		return r;
+	decider_done(d);
+	return decider_open(config, STORE_WRITE, d);
 }
 
 void decider_done(Decider *d)
@@ -195,7 +207,7 @@ int decider_validate(const Decider *d, const json_t *promotion, const Baseline *
 				  .keys = d->keys,
 				  .store = d->store,
 				  .memory = x && x->rollout.memory_model ? x->memory : NULL,
-				  .others_bytes = -1,
+				  .others_bytes = x ? others_bytes(x, d->units, d->n_units) : -1,
 				  .now_us = clock_now_us(&clock_system),
 				  .max_age_us = x ? x->rollout.max_age_us : INT64_MAX};
 	return promotion_validate(&in, ret, err);

@@ -23,6 +23,8 @@ typedef struct Decider {
 
 /* 0, or the exit code to return; what was opened is closed by decider_done() either way. */
 int decider_open(const char *config, StoreMode mode, Decider *ret);
+/* To look only; but the first look makes the store, for the first version of the baseline. */
+int decider_open_look(const char *config, Decider *ret);
 void decider_done(Decider *d);
 /* Who types. */
 void decider_who(const char *reason, Approver *ret);

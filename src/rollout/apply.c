@@ -222,7 +222,7 @@ static int still_allowed(Rollout *r, MachineEvent *ret, Err *err)
 		return e;
 	}
 	Baseline now = {0};
-	e = baseline_current(r->w.store, r->w.plan->run.pinned_key, &now, err);
+	e = baseline_current(r->w.store, r->key_hex, &now, err);
 	bool moved = e >= 0 && now.version != r->baseline.version;
 	baseline_done(&now);
 	*ret = moved ? EVENT_MOVED : EVENT_ERROR;

@@ -9,6 +9,7 @@
 #include "record/decision.h"
 #include "rollout/ab.h"
 #include "rollout/fate.h"
+#include "rollout/others.h"
 #include "service/quiesce.h"
 
 /* --- The pieces ------------------------------------------------------------------------------ */
@@ -23,6 +24,10 @@ static int new_rollout(const RolloutWorld *w, const RolloutHandler *h, void *ctx
 	r->h = *h;
 	r->ctx = ctx;
 	machine_init(&r->m);
+	/* Whose signatures count: the configured key's, else our own. */
+	sign_public_hex(w->key, r->key_hex);
+	if (w->plan->run.pinned_key)
+		snprintf(r->key_hex, sizeof(r->key_hex), "%s", w->plan->run.pinned_key);
 	*ret = r;
 	return 0;
 }
@@ -91,8 +96,8 @@ static int load_baseline(Rollout *r, Err *err)
 	json_auto_t *status = NULL;
 	int e = ask_status(r, &status, err);
 	if (e >= 0)
-		e = baseline_ensure(r->w.store, r->w.key, r->w.plan->run.pinned_key, status,
-				    "rollout", &r->baseline, err);
+		e = baseline_ensure(r->w.store, r->w.key, r->key_hex, status, "rollout",
+				    &r->baseline, err);
 	if (e < 0)
 		return e;
 	if (r->baseline.version == 0)
@@ -170,7 +175,7 @@ static int validate(Rollout *r, Err *err)
 			    .keys = keys,
 			    .store = r->w.store,
 			    .memory = r->x->rollout.memory_model ? r->x->memory : NULL,
-			    .others_bytes = -1,
+			    .others_bytes = others_bytes(r->x, r->adoptions, r->n_adoptions),
 			    .now_us = clock_now_us(r->w.clock),
 			    .max_age_us = r->x->rollout.max_age_us};
 	int e = promotion_validate(&in, &v, err);
@@ -196,7 +201,7 @@ static int find_approval(Rollout *r, Err *err)
 	char digest[HASH_HEX_SIZE];
 	int e = decision_digest(r->promotion, digest, err);
 	if (e >= 0)
-		e = approval_find(r->w.store, r->w.plan->run.pinned_key, r->promotion_id, digest,
+		e = approval_find(r->w.store, r->key_hex, r->promotion_id, digest,
 				  r->baseline.version, &r->approval, err);
 	if (e < 0)
 		return e;
@@ -304,7 +309,7 @@ int rollout_back(const RolloutWorld *w, int64_t version, const Approver *by,
 			       "version %" PRId64
 			       " is the only one: there is nothing to go back to",
 			       r->baseline.version);
-	e = baseline_version(w->store, w->plan->run.pinned_key, to, &r->goal, err);
+	e = baseline_version(w->store, r->key_hex, to, &r->goal, err);
 	if (e >= 0)
 		e = rollout_plan_units(r, err);
 	if (e >= 0)
@@ -422,16 +427,16 @@ static int take_up(Rollout *r, const json_t *step, Err *err)
 	if (e >= 0)
 		e = load_promotion(r, js_str(step, "promotion", ""), err);
 	if (e >= 0)
-		e = baseline_version(r->w.store, r->w.plan->run.pinned_key,
-				     js_int(step, "baseline", 0), &r->baseline, err);
+		e = baseline_version(r->w.store, r->key_hex, js_int(step, "baseline", 0),
+				     &r->baseline, err);
 	if (e >= 0)
 		e = rollout_plan(r, err);
 	if (e < 0)
 		return e;
 	char digest[HASH_HEX_SIZE];
 	if (decision_digest(r->promotion, digest, &ignored) >= 0 &&
-	    approval_find(r->w.store, r->w.plan->run.pinned_key, r->promotion_id, digest,
-			  r->baseline.version, &r->approval, &ignored) > 0)
+	    approval_find(r->w.store, r->key_hex, r->promotion_id, digest, r->baseline.version,
+			  &r->approval, &ignored) > 0)
 		r->by = r->approval.by;
 	snprintf(r->wanted, sizeof(r->wanted), "%s", js_str(step, "generation", ""));
 	r->committed = r->m.phase == PHASE_PROBATION;

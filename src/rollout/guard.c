@@ -1,5 +1,6 @@
 /* Production is looked at: as it is before the first change, and after every change against that.
  */
+#include "rollout/feedback.h"
 #include "rollout/internal.h"
 
 #include <math.h>
@@ -277,12 +278,28 @@ static MachineEvent judge_all(Rollout *r, Str *words)
 	return all;
 }
 
+/* What people say of production while it is watched counts as a figure does: "bad" is worse. */
+static bool people_object(const Rollout *r)
+{
+	Err ignored = ERR_INIT;
+	Baseline now = {0};
+	int64_t version = r->baseline.version;
+	if (r->committed && baseline_current(r->w.store, r->key_hex, &now, &ignored) >= 0)
+		version = now.version;
+	baseline_done(&now);
+	return feedback_bad_since(r->w.store, r->key_hex, version, r->watch_at_us, &ignored) > 0;
+}
+
 static int on_watched(sd_event_source *source, uint64_t usec, void *ctx)
 {
 	Rollout *r = ctx;
 	_cleanup_(str_done) Str words = STR_INIT;
 	(void)source, (void)usec;
 	MachineEvent e = judge_all(r, &words);
+	if (people_object(r)) {
+		e = EVENT_WORSE;
+		str_add(&words, "; somebody said meanwhile that it is bad (dream feedback)");
+	}
 	guard_rest(r);
 	rollout_event(r, e, words.s && !words.failed ? words.s : "out of memory");
 	return 0;
@@ -350,6 +367,7 @@ void guard_watch(Rollout *r, int64_t for_us)
 	time_human(for_us, time);
 	rollout_say(r, NULL, "watching for %s", time);
 	r->watching = true;
+	r->watch_at_us = clock_now_us(r->w.clock);
 	run_timer(r, for_us, on_watched);
 }
 

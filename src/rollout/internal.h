@@ -82,7 +82,8 @@ struct Rollout {
 	RolloutHandler h;
 	void *ctx;
 
-	char id[64]; /* of this rollout */
+	char id[64];			   /* of this rollout */
+	char key_hex[PUBLIC_KEY_HEX_SIZE]; /* whose signatures count */
 	char promotion_id[64];
 	json_t *promotion; /* NULL: going back, or undoing what we know nothing of */
 	const Experiment *x;
@@ -115,6 +116,7 @@ struct Rollout {
 	bool watching, observing; /* samples count, for the judge or for the comparison */
 	Series series[SERIES_MAX];
 	size_t n_series;
+	int64_t watch_at_us; /* realtime, when it began */
 	sd_event_source *timer, *later, *end;
 	MachineEvent pending; /* of `later` */
 	char pending_words[480];

@@ -116,8 +116,8 @@ int unit_run_transient(Systemd *s, const TransientSpec *spec, JobDone *done, voi
 /* Forgets a failed unit ("systemctl reset-failed"). */
 int unit_reset_failed(Systemd *s, const char *unit, Err *err) _must_check_;
 
-/* The manager reads its unit files anew ("systemctl daemon-reload"), and returns when it has. It may
- * say that it did where it could not: look at the unit's needs_reload. */
+/* The manager reads its unit files anew ("systemctl daemon-reload"), and returns when it has. It
+ * may say that it did where it could not: look at the unit's needs_reload. */
 int systemd_reload(Systemd *s, Err *err) _must_check_;
 /* The name that is the unit's own, where `unit` is an alias. New string. */
 int unit_own_name(Systemd *s, const char *unit, char **ret, Err *err) _must_check_;
