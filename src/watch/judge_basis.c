@@ -20,6 +20,9 @@ enum {
 	BATCHES = 32,
 	BATCH_MIN = 2,
 	BATCH_MAX = 10,
+	/* Where neighbours resemble each other much, larger ones, so that one slow part is enough
+	 * for what is slower than that. */
+	BATCH_LONGEST = 60,
 };
 
 /* The newest usable samples, oldest first, without those out of order. */
@@ -88,10 +91,12 @@ static bool apart(const double *off, size_t finite)
 	return finite > 1 && off[finite - 1] - off[0] > 1e-9;
 }
 
-static size_t batch_length(size_t n)
+static size_t batch_length(size_t n, double rho)
 {
-	size_t each = n / BATCHES;
-	return each < BATCH_MIN ? BATCH_MIN : each > BATCH_MAX ? BATCH_MAX : each;
+	size_t each = n / BATCHES, longest = BATCH_MAX;
+	if (rho > 0 && rho < 1)
+		longest = (size_t)fmin(fmax(1.5 * (1 + rho) / (1 - rho), BATCH_MAX), BATCH_LONGEST);
+	return each < BATCH_MIN ? BATCH_MIN : each > longest ? longest : each;
 }
 
 /* Everything that follows from the residuals; `x` is room for 2 n. */
@@ -115,17 +120,18 @@ static void learn(Judge *j, double *x)
 		return;
 	}
 	find_limits(j, sorted, n);
-	j->mean_batch.full = batch_length(n);
+	for (size_t i = 0; i < n; i++)
+		x[i] = fmin(fmax(x[i], j->clip_lo), j->clip_hi);
+	j->rho = stats_autocorrelation(x, n);
+	j->mean_batch.full = batch_length(n, j->rho);
 	j->tail_batch.full = (size_t)ceil(TAIL_EXPECTED / (1 - j->spec.tail_q));
 	double expected = j->tail_share * (double)j->tail_batch.full;
 	j->tail_allowed = 2 * (sqrt(TAIL_FACTOR * expected + 0.375) - sqrt(expected + 0.375));
 	/* The variance of a count as judge_feed() takes it, were the samples independent: that a
 	 * few counts happen to be equal makes nobody certain. */
 	shift_expect(j->tail, 1, TAIL_COUNTS_MIN);
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < n; i++)
 		(void)judge_feed(j, &s[i], j->tail_at);
-		x[i] = fmin(fmax(x[i], j->clip_lo), j->clip_hi);
-	}
 }
 
 /* How much the samples are worth: independent ones whose mean would be known as well. */
@@ -134,7 +140,6 @@ static void weigh(Judge *j, const double *clipped)
 	size_t n = j->n_baseline;
 	double mean_variance, batch_variance, sd = stats_sd(clipped, n);
 	shift_basis(j->mean, &mean_variance, &batch_variance);
-	j->rho = stats_autocorrelation(clipped, n);
 	j->variance = (double)n * mean_variance;
 	j->n_effective = fmin(sd * sd / mean_variance, (double)n);
 	if (!(j->n_effective >= (double)j->spec.min_baseline))
