@@ -126,10 +126,11 @@ class Refused(Exception):
 
 
 class Client:
-    def __init__(self, path=SOCKET, timeout=30):
-        self.s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    def __init__(self, path=SOCKET, timeout=30, connected=None):
+        self.s = connected or socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.s.settimeout(timeout)
-        self.s.connect(path)
+        if not connected:
+            self.s.connect(path)
 
     def __enter__(self):
         return self

@@ -268,6 +268,39 @@ def recovery_that_cannot_work_does_not_keep_production_down():
     sh("systemctl", "reset-failed", "dream-recover.service")
 
 
+def a_user_changes_units_of_their_own_with_their_own_rights():
+    home, runtime = "/srv/home", f"/run/user/{DREAM_UID}"
+    os.makedirs(home)
+    os.chown(home, DREAM_UID, DREAM_UID)
+    write(f"/run/systemd/system/user@{DREAM_UID}.service.d/home.conf",
+          f"[Service]\nPAMName=\nEnvironment=HOME={home} XDG_RUNTIME_DIR={runtime}\n")  # no PAM in the sandbox
+    sh("systemctl", "daemon-reload")
+    sh("systemctl", "start", f"user@{DREAM_UID}.service")
+
+    def body():
+        for name in ("XDG_CONFIG_HOME", "XDG_STATE_HOME", "DBUS_SESSION_BUS_ADDRESS"):
+            os.environ.pop(name, None)
+        os.environ.update(HOME=home, XDG_RUNTIME_DIR=runtime)
+        write(home + "/.config/systemd/user/mine.service", "[Service]\nExecStart=/srv/server --util 0.50\n")
+        os.makedirs(home + "/.local/state/dream-production", mode=0o755)
+        sh("systemctl", "--user", "daemon-reload")
+        sh(ADOPT, "mine.service", "mine_util=--util 0.1..0.9")
+        sh("systemctl", "--user", "daemon-reload")
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        helper = subprocess.Popen(["/srv/dream-helper", "--fd", str(theirs.fileno())], pass_fds=[theirs.fileno()])
+        theirs.close()
+        with Client(connected=ours) as c:
+            change(c, "u1", mine_util="0.60")
+            assert c.ask("restart", unit="mine.service")["result"] == "done"
+            assert same(c, "mine.service") == (True, ""), c.ask("readback", unit="mine.service")
+            c.ask("commit", rollout="u1")
+            assert c.refused("restart", unit="judge.service") == "EPERM"
+        assert helper.wait(10) == 0  # it ends with the last one who asks
+
+    as_user(DREAM_UID, body)
+    sh("systemctl", "stop", f"user@{DREAM_UID}.service")
+
+
 def how_much_is_exposed():
     for name, most in (("dream-helper.service", 3.0), ("dream-recover.service", 2.0)):
         text = sh("systemd-analyze", "security", "--no-pager", name, check=False).split("\n")[-1]
@@ -293,5 +326,6 @@ run_cases([
     the_helper_ends_when_nobody_asks_and_comes_back,
     recovery_undoes_once_after_a_power_cut_and_not_in_the_middle_of_a_change,
     recovery_that_cannot_work_does_not_keep_production_down,
+    a_user_changes_units_of_their_own_with_their_own_rights,
     how_much_is_exposed,
 ])

@@ -37,8 +37,8 @@ class Bed:
         self.values = values
 
     def right(self, when):
-        back = self.c.ask("readback", unit=self.name)["readback"]
-        assert back["same"], (when, back)
+        back = self.c.ask("readback", unit=self.name)
+        assert back["readback"]["same"], (when, back)
 
     def flip(self):
         now = self.c.ask("status")["current"]
