@@ -399,7 +399,7 @@ int readback_judge(const Adoption *a, const Generation *g, const ProcessSight *s
 	if (code >= 0)
 		code = split(sight->environ, sight->environ_len, &vars, &env, err);
 	if (code >= 0)
-		code = judge_all(a, g, sight, argv, env, &r, err);
+		code = argv && env ? judge_all(a, g, sight, argv, env, &r, err) : err_oom(err);
 	if (code >= 0)
 		code = say(&r, sight->pid != 0 && sight->cmdline_len == 0, err);
 	if (code < 0) {
