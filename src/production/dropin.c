@@ -63,6 +63,24 @@ static int add_copies(const AdoptInput *in, const Adoption *a, Str *out)
 	return 0;
 }
 
+/* What a power cut left open is undone before the unit starts; it is wanted and not required, so
+ * that production comes up whatever becomes of that. A user's manager has no such unit. */
+static void add_order(const AdoptInput *in, const Adoption *a, Str *out)
+{
+	if (in->user && !a->after[0])
+		return;
+	str_add(out, "[Unit]\n");
+	if (!in->user)
+		str_add(out, "Wants=dream-recover.service\nAfter=dream-recover.service\n");
+	if (a->after[0]) {
+		str_add(out, "After=");
+		for (char **u = a->after; *u; u++)
+			str_addf(out, "%s%s", u == a->after ? "" : " ", *u);
+		str_add(out, "\n");
+	}
+	str_add(out, "\n");
+}
+
 int dropin_text(const AdoptInput *in, const Adoption *a, const char *line, char **ret, Err *err)
 {
 	_cleanup_(str_done) Str out = STR_INIT;
@@ -71,12 +89,7 @@ int dropin_text(const AdoptInput *in, const Adoption *a, const char *line, char 
 		 "# Written by 'dream adopt'. 'dream adopt --undo %s' takes it away.\n"
 		 "# The values are in %s/current.\n",
 		 in->unit, in->state_dir);
-	if (a->after[0]) {
-		str_add(&out, "[Unit]\nAfter=");
-		for (char **u = a->after; *u; u++)
-			str_addf(&out, "%s%s", u == a->after ? "" : " ", *u);
-		str_add(&out, "\n\n");
-	}
+	add_order(in, a, &out);
 	str_add(&out, "[Service]\n");
 	int r = add_data_file(in, a, &out);
 	if (r >= 0)

@@ -249,13 +249,22 @@ def recovery_undoes_once_after_a_power_cut_and_not_in_the_middle_of_a_change():
         c.ask("undo")
 
 
+def an_adopted_unit_starts_after_recovery():
+    with Client() as c:
+        before, to = change(c, "r10", util="0.80")
+    sh("systemctl", "stop", "judge.service", "dream-recover.service")  # the power goes, and comes back
+    write(STATE + "/.boot", "00000000-0000-0000-0000-000000000000", 0o600)
+    sh("systemctl", "start", "judge.service")
+    assert "0.80" not in argv_of("judge.service") and os.readlink(STATE + "/current") == "gen/" + before
+    with Client() as c:
+        assert same(c, "judge.service") == (True, "")
+
+
 def recovery_that_cannot_work_does_not_keep_production_down():
     write(STATE + "/.boot", "other", 0o600)
     log = open(STATE + "/intent.log", "rb").read()
     with open(STATE + "/intent.log", "wb") as f:
         f.write(b"\0" * 7 + b"garbage" * 100 + log)
-    write(f"{UNITS}/judge.service.d/50-order.conf", "[Unit]\nWants=dream-recover.service\nAfter=dream-recover.service\n")
-    sh("systemctl", "daemon-reload")
     sh("systemctl", "stop", "judge.service", "dream-recover.service")
     sh("systemctl", "start", "judge.service")
     assert show("judge.service", "ActiveState") == "active"
@@ -263,8 +272,6 @@ def recovery_that_cannot_work_does_not_keep_production_down():
     assert "dream-helper: " in sh("journalctl", "-u", "dream-recover.service", "-n", "5", "-o", "cat")
     with open(STATE + "/intent.log", "wb") as f:
         f.write(log)
-    os.unlink(f"{UNITS}/judge.service.d/50-order.conf")
-    sh("systemctl", "daemon-reload")
     sh("systemctl", "reset-failed", "dream-recover.service")
 
 
@@ -325,6 +332,7 @@ run_cases([
     another_user_is_turned_away,
     the_helper_ends_when_nobody_asks_and_comes_back,
     recovery_undoes_once_after_a_power_cut_and_not_in_the_middle_of_a_change,
+    an_adopted_unit_starts_after_recovery,
     recovery_that_cannot_work_does_not_keep_production_down,
     a_user_changes_units_of_their_own_with_their_own_rights,
     how_much_is_exposed,

@@ -12,7 +12,7 @@ from bed import *
 
 SEED = int(os.environ.get("SEED", "1"))
 SOAK = bool(os.environ.get("DREAM_SOAK"))
-KILLS = int(os.environ.get("KILLS", "300" if SOAK else "24"))
+KILLS = int(os.environ.get("KILLS", "300" if SOAK else "50"))
 NAMES = ("first.service", "second.service")
 
 

@@ -259,7 +259,8 @@ TEST(units_that_must_be_ready_first_are_named)
 			.after = {(char[]){"voice.service"}, (char[]){"net.target"}}};
 	PLANNED(p, &c);
 	CHECK_OK(p.r);
-	CHECK(strstr(p.dropin, "[Unit]\nAfter=voice.service net.target\n\n[Service]\n"));
+	CHECK(strstr(p.dropin, "[Unit]\nWants=dream-recover.service\nAfter=dream-recover.service\n"
+			       "After=voice.service net.target\n\n[Service]\n"));
 	CHECK_STR(p.a.after[1], "net.target");
 }
 
