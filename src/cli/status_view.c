@@ -165,6 +165,22 @@ static void evidence_line(const View *v, const json_t *details)
 		line(v, "", "so far: %s", text.s);
 }
 
+static void downtime_line(const View *v, const json_t *list)
+{
+	_cleanup_(str_done) Str text = STR_INIT;
+	size_t i;
+	json_t *u;
+	json_array_foreach (list, i, u) {
+		char spent[32];
+		if (js_int(u, "us", 0) <= 0)
+			continue;
+		time_human(js_int(u, "us", 0), spent);
+		str_addf(&text, "%s%s %s", text.len ? ", " : "", js_str(u, "unit", "?"), spent);
+	}
+	if (text.len)
+		line(v, "", "downtime so far: %s", text.s);
+}
+
 static void rollout_lines(const View *v, const json_t *r)
 {
 	char for_[32];
@@ -180,6 +196,7 @@ static void rollout_lines(const View *v, const json_t *r)
 		line(v, "", "- %s", text ? text : "?");
 	}
 	evidence_line(v, json_object_get(r, "details"));
+	downtime_line(v, json_object_get(r, "downtime"));
 	if (next)
 		line(v, "", "next: %s", next);
 }

@@ -184,10 +184,6 @@ static int begin(Daemon *d, Err *err)
 		r = daemon_timer(d, on_helper_end, &d->helper_end, err);
 	if (r == 0)
 		r = rolling_begin(d, err);
-	if (r == 0 && !d->store && !d->rolling.rollout) {
-		*err = d->store_err;
-		return err->code;
-	}
 	if (r == 0)
 		r = schedule_begin(d, err);
 	if (r == 0)
@@ -216,10 +212,8 @@ int daemon_run(const DaemonOptions *o, Err *err)
 	notify_ready(&d);
 	daemon_say(&d, LOG_INFO_, "daemon.ready", "ready: %s", d.config);
 	r = sd_event_loop(d.loop);
-	if (r < 0) {
-		*err = d.store_err.code == r ? d.store_err : *err;
-		return err->code ? r : err_set(err, r, "the event loop failed: %s", strerror(-r));
-	}
+	if (r < 0)
+		return err_set(err, r, "the event loop failed: %s", strerror(-r));
 	daemon_say(&d, LOG_INFO_, "daemon.stopped", "stopped");
 	return 0;
 }

@@ -285,6 +285,7 @@ static int on_timer(sd_event_source *s, uint64_t at_us, void *userdata)
 {
 	(void)at_us;
 	check(userdata);
+	looking_turn(userdata); /* what could not be watched may be there by now */
 	daemon_in(s, DRIFT_EVERY_US);
 	return 0;
 }

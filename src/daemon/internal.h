@@ -115,7 +115,7 @@ typedef struct Daemon {
 	Plan *plan;
 	Plan *next; /* read anew in the middle of a rollout: counts when that has ended */
 	char config_error[480];
-	Store *store; /* NULL: it cannot be opened; we end as soon as nothing is going on */
+	Store *store; /* NULL while it cannot be opened: then we end at once */
 	Err store_err;
 	SignKey *key;
 	Log *log;
@@ -212,6 +212,11 @@ int rolling_decide(Daemon *d, bool go_on, const Approver *by, Err *err) _must_ch
 void rolling_turn(Daemon *d);
 void rolling_done(Daemon *d);
 json_t *rolling_json(const Daemon *d);
+
+/* --- bare.c ----------------------------------------------------------------------------------- */
+
+/* Without the store: what is half done is taken back. Always an error, the store's own. */
+int bare_undo(Daemon *d, Err *err) _must_check_;
 
 /* --- policy.c --------------------------------------------------------------------------------- */
 

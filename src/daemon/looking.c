@@ -114,8 +114,8 @@ static int begin(Daemon *d, Err *err)
 		return err_set(
 		    err, -ENOENT,
 		    "no service of the configuration names its unit: nothing is watched");
-	if (!d->systemd)
-		return err_set(err, -ENOTCONN, "systemd is not reached: nothing is watched");
+	if (!d->systemd && systemd_open(d->loop, d->o->user, &d->systemd, err) < 0)
+		return err_wrap(err, err->code, "nothing is watched");
 	const WatchSpec spec = {
 	    .services = d->looking.services,
 	    .n = d->looking.n,

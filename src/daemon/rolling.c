@@ -93,10 +93,6 @@ static void on_done(void *ctx, const Machine *m, const Err *err)
 	}
 	forget(g);
 	daemon_helper_rest(d);
-	if (!d->store) {
-		(void)sd_event_exit(d->loop, d->store_err.code);
-		return;
-	}
 	plan_turn(d);
 	rolling_turn(d);
 	looking_turn(d);
@@ -250,7 +246,8 @@ int rolling_begin(Daemon *d, Err *err)
 	Rolling *g = &d->rolling;
 	RolloutWorld with;
 	Err why = ERR_INIT;
-	(void)err;
+	if (!d->store)
+		return bare_undo(d, err);
 	if (world(d, &with, &why) < 0) {
 		daemon_say(d, LOG_WARN_, "daemon.helper",
 			   "what was half done, if anything was, is not known: %s", why.msg);
@@ -287,6 +284,20 @@ static json_t *steps_json(const Rolling *g, bool *failed)
 	return list;
 }
 
+static json_t *downtime_json(const Rollout *r, bool *failed)
+{
+	json_t *list = json_array();
+	const char *unit;
+	int64_t us;
+	for (size_t i = 0; (us = rollout_down_us(r, i, &unit)) >= 0; i++) {
+		json_t *o = json_object();
+		js_set(o, "unit", js_text(unit), failed);
+		js_set(o, "us", json_integer(us), failed);
+		*failed |= json_array_append_new(list, o) < 0;
+	}
+	return list;
+}
+
 json_t *rolling_json(const Daemon *d)
 {
 	const Rolling *g = &d->rolling;
@@ -301,6 +312,7 @@ json_t *rolling_json(const Daemon *d)
 	js_set(o, "since_us", json_integer(g->since_us), &failed);
 	js_set(o, "steps", steps_json(g, &failed), &failed);
 	js_set(o, "details", g->details ? js_deep_copy(g->details) : json_null(), &failed);
+	js_set(o, "downtime", downtime_json(g->rollout, &failed), &failed);
 	js_set(o, "machine", machine_json(m), &failed);
 	if (!failed)
 		return o;

@@ -544,6 +544,14 @@ int rollout_decide(Rollout *r, bool go_on, const Approver *by, Err *err)
 	return 0;
 }
 
+int64_t rollout_down_us(const Rollout *r, size_t i, const char **ret_unit)
+{
+	if (i >= r->n_units)
+		return -1;
+	*ret_unit = r->units[i].name;
+	return r->units[i].down_us;
+}
+
 const Machine *rollout_machine(const Rollout *r)
 {
 	return &r->m;
