@@ -20,8 +20,7 @@ from production import ADOPTIONS, BUILD, DIR, answering, configure, private, run
 from tap import run_cases  # noqa: E402
 
 # Whether a change is worse is the judge's business, and its tests'; on a busy machine it would rightly take its time here.
-production.CONFIG = production.CONFIG.replace("max_regression: 0.5", "max_regression: 5")
-assert "max_regression: 5" in production.CONFIG
+production.CONFIG = re.sub(r"max_regression: \S+", "max_regression: 5", production.CONFIG)
 CONFIG = f"{DIR}/dream.yaml"
 OLD = {"vllm_memory_util": 0.50, "judge_allocator": "none", "whisper_model_size": "small"}
 AS_DREAM = ["setpriv", "--reuid=dream", "--regid=dream", "--init-groups"]
