@@ -206,6 +206,16 @@ def restarts_are_one_after_the_other():
     assert show("judge.service", "InvocationID") != before
 
 
+def a_helper_that_is_stopped_in_the_middle_leaves_no_unit_stopped():
+    with Client() as c:
+        c.send({"do": "cold", "units": ["slow.service", "judge.service"]})
+        wait("it is at work", lambda: show("slow.service", "ActiveState") in ("activating", "inactive", "deactivating"))
+        c.s.close()
+        sh("systemctl", "stop", "dream-helper.socket", "dream-helper.service")
+        assert show("slow.service", "ActiveState") == "active" and show("judge.service", "ActiveState") == "active"
+    sh("systemctl", "start", "dream-helper.socket")
+
+
 def another_user_is_turned_away():
     def body():
         try:
@@ -329,6 +339,7 @@ run_cases([
     a_masked_unit_is_a_result_and_no_fault,
     a_client_that_leaves_in_the_middle_of_a_restart_leaves_a_helper_that_goes_on,
     restarts_are_one_after_the_other,
+    a_helper_that_is_stopped_in_the_middle_leaves_no_unit_stopped,
     another_user_is_turned_away,
     the_helper_ends_when_nobody_asks_and_comes_back,
     recovery_undoes_once_after_a_power_cut_and_not_in_the_middle_of_a_change,
