@@ -87,7 +87,7 @@ def until(what, seconds=30):
 def it_knows_what_production_runs():
     set_up()
     private("/var/lib/dream", "/var/log/dream")
-    configure(stages="production, cold_start", watch="20 s", observe="30 s", inconclusive="wait")
+    configure(stages="production, cold_start", watch="20 s", observe="75 s", inconclusive="wait")
     good("check", CONFIG)
     for unit, *targets in ADOPTIONS:
         good("adopt", "--yes", unit, *targets, root=True)
@@ -158,7 +158,7 @@ def a_promotion_goes_through():
             assert s["rollout"]["steps"] and not s["watch"]["watched"], s
             assert "rollout" in good("status", root=True).out
         return s if s["rollout"] is None else None
-    s = until(done, 240)
+    s = until(done, 300)
     assert {"watch", "cold"} <= seen, (seen, journal())
     assert s["alerts"][-1]["kind"] == "committed", (s["alerts"], journal())
     assert s["production"]["version"] == 2 and s["production"]["why"] == "rollout", s["production"]
