@@ -8,6 +8,10 @@
 
 #include "base/json.h"
 
+enum {
+	BACK_TRIES = 2, /* of going to a version that may work: what was in the way may be over */
+};
+
 typedef void Answered(Rollout *r, const json_t *reply);
 
 /* One request whose refusal is an event for the machine. `then` is kept in the closure of the call.
@@ -181,8 +185,10 @@ static void version_written(Rollout *r, const json_t *status)
 	_cleanup_(baseline_done) Baseline b = {0};
 	int e = baseline_from_helper_status(status, &b, &err);
 	bool back = r->goal.version > 0;
-	if (back)
+	if (back) {
 		b.of_version = r->goal.version;
+		r->back_there = true;
+	}
 	snprintf(b.why, sizeof(b.why), "%s", back ? "rollback" : "rollout");
 	snprintf(b.promotion, sizeof(b.promotion), "%s", r->promotion_id);
 	snprintf(b.by, sizeof(b.by), "%s", r->by.name);
@@ -343,6 +349,7 @@ static void may_go(Rollout *r, const json_t *reply)
 static void go_to(Rollout *r)
 {
 	rollout_say(r, NULL, "production's configuration becomes generation %s", r->wanted);
+	r->change_open = true; /* where no answer comes it may be */
 	ask(r, json_pack("{s:s, s:s, s:s}", "do", "begin", "rollout", r->id, "from", r->running),
 	    "the change cannot be begun", may_go);
 }
@@ -357,6 +364,8 @@ static void kept(Rollout *r, const json_t *reply)
 static void gone_to(Rollout *r, MachineEvent e, const char *words)
 {
 	if (e != EVENT_OK) {
+		if (e == EVENT_BROKEN) /* it would be so again */
+			r->back_tries = BACK_TRIES;
 		rollout_later(r, e, "%s", words ? words : "");
 		return;
 	}
@@ -364,17 +373,30 @@ static void gone_to(Rollout *r, MachineEvent e, const char *words)
 	    "the change cannot be committed", kept);
 }
 
+/* It is current already: there is nothing to change, but what the baseline says may not be that. */
+static void already_there(Rollout *r, MachineEvent e, const char *words)
+{
+	bool written = strcmp(r->running, r->baseline.generation) == 0;
+	r->back_there = e == EVENT_OK;
+	if (e != EVENT_OK || written || r->baseline.version == 0)
+		undone(r, e, words);
+	else
+		ask(r, json_pack("{s:s}", "do", "status"), "the helper does not answer",
+		    version_written);
+}
+
 static void back_prepared(Rollout *r, const json_t *reply)
 {
 	keep_generation(r->wanted, reply, "generation");
 	if (strcmp(r->wanted, r->running) == 0)
-		survey(r, undone);
+		survey(r, already_there);
 	else
 		go_to(r);
 }
 
 void apply_back(Rollout *r)
 {
+	r->back_tries++;
 	ask(r, json_pack("{s:s, s:O}", "do", "prepare", "values", r->goal.params),
 	    "the configuration of that version cannot be written", back_prepared);
 }
@@ -398,6 +420,10 @@ static void undo_answered(Rollout *r, const json_t *reply)
 	}
 	/* A commit that nobody could write down: what is current is no rollout's any more, but it
 	 * is not what the baseline says either. */
+	if (r->goal.version > 0 && r->back_tries < BACK_TRIES) {
+		apply_back(r);
+		return;
+	}
 	if (r->baseline.version > 0 && !r->committed &&
 	    strcmp(r->running, r->baseline.generation) != 0) {
 		r->committed = true;

@@ -478,8 +478,12 @@ static int resume(Rollout *r, const json_t *status, const json_t *step, Err *err
 	Err why = ERR_INIT;
 	r->change_open = json_is_object(change);
 	int e = -ENOENT;
-	if (step && !has_ended(step) &&
-	    (!r->change_open || strcmp(js_str(step, "rollout", ""), whose) == 0))
+	bool ours = step && !has_ended(step) &&
+		    (!r->change_open || strcmp(js_str(step, "rollout", ""), whose) == 0);
+	bool back = ours && !*js_str(step, "promotion", "");
+	if (back)
+		e = goback_take_up(r, step, &why);
+	else if (ours)
 		e = take_up(r, step, &why);
 	snprintf(r->running, sizeof(r->running), "%s", js_str(status, "current", ""));
 	if (e < 0 && !r->change_open)
@@ -493,6 +497,14 @@ static int resume(Rollout *r, const json_t *status, const json_t *step, Err *err
 		_cleanup_free_ char *words =
 		    str_fmt("what %s had begun is taken back: %s", whose,
 			    why.code ? why.msg : "nothing else is known of it");
+		rollout_take_back(r, words ? words : "");
+		return 1;
+	}
+	if (back) {
+		memcpy(r->wanted, r->running, sizeof(r->wanted));
+		_cleanup_free_ char *words =
+		    str_fmt("%s, which goes back to version %" PRId64 ", is begun again", r->id,
+			    r->goal.version);
 		rollout_take_back(r, words ? words : "");
 		return 1;
 	}

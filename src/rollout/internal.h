@@ -107,6 +107,8 @@ struct Rollout {
 	uint32_t down;			  /* units whose bringing up did not end well */
 	bool change_open;		  /* at the helper */
 	bool committed;			  /* going back is a change of its own then */
+	bool back_there;		  /* `goal` runs, and is the newest version */
+	uint32_t back_tries;		  /* of going to `goal`, each a change of its own */
 	bool commit_known; /* after a commit that was not answered: `committed` was looked up */
 	Applying applying;
 	BringUp up;
@@ -182,6 +184,8 @@ void apply_cold(Rollout *r);   /* DO_COLD */
 void apply_commit(Rollout *r); /* DO_COMMIT */
 void apply_undo(Rollout *r);   /* DO_UNDO */
 void apply_back(Rollout *r);   /* going back to `goal` */
+/* An interrupted going back, from its last step: to be begun again with rollout_take_back(). */
+int goback_take_up(Rollout *r, const json_t *step, Err *err) _must_check_;
 /* The helper has committed: the new version of the baseline is written down. */
 void apply_written(Rollout *r);
 

@@ -46,7 +46,13 @@ static void end(Rollout *r, const char *words)
 	r->over = true;
 	guard_done(r);
 	bool went_back = r->goal.version > 0 && r->m.result == RESULT_ROLLED_BACK;
-	if (went_back)
+	if (went_back && !r->back_there) {
+		err_set(&r->err, -ECANCELED,
+			"going back to version %" PRId64
+			" did not work, and production is as it was",
+			r->goal.version);
+		str_add(&text, r->err.msg);
+	} else if (went_back)
 		str_addf(&text, "production is as version %" PRId64 " of the baseline says",
 			 r->goal.version);
 	else

@@ -70,6 +70,9 @@ static json_t *record_json(const Rollout *r, MachineEvent e, MachineDo d, const 
 	js_set(o, "dropped", names_json(r, r->m.dropped, &failed), &failed);
 	js_set(o, "baseline", json_integer(r->baseline.version), &failed);
 	js_set(o, "generation", js_text(r->wanted), &failed);
+	js_set(o, "goal", json_integer(r->goal.version), &failed);
+	js_set(o, "by", js_text(r->by.name), &failed);
+	js_set(o, "reason", js_text(r->by.reason), &failed);
 	js_set(o, "machine", machine_json(&r->m), &failed);
 	if (failed) {
 		json_decref(o);

@@ -60,7 +60,7 @@ EXPERIMENT = """  - name: {name}
       level: [{{unit: second.service, env: LEVEL}}, {{unit: third.service, env: LEVEL}}]
     rollout:
       stages: [production, cold_start]
-      observe: 8 s
+      observe: {observe}
       watch: {watch}
       probation: 0 s
       probe_every: 50 ms
@@ -106,7 +106,8 @@ def must(*args, **kw):
 
 
 def configure():
-    experiments = "".join(EXPERIMENT.format(name=name, dir=DIR, watch=watch) for name, watch in (("whole", "8 s"), ("quick", "1 s")))
+    experiments = "".join(EXPERIMENT.format(name=name, dir=DIR, observe=observe, watch=watch) 
+                          for name, observe, watch in (("whole", "8 s", "7 s"), ("quick", "1 s", "1 s")))
     write(CONFIG, PLAN.format(dir=DIR, experiments=experiments))
 
 

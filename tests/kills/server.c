@@ -1,6 +1,7 @@
-/* A service of a few kilobytes that starts in a millisecond and answers every request: so that a test can restart it
- * hundreds of times. Its parameters are variables, of which it understands one value: LEVEL=9 does not start. An answer
- * takes 10 to 30 ms, each drawn for itself, so that a busy machine is not all that the judge sees. */
+/* A service of a few kilobytes that starts in a millisecond and answers every request: so that a
+ * test can restart it hundreds of times. Its parameters are variables: the greater MODE and LEVEL,
+ * the sooner it answers, which each time takes a time of its own, so that a busy machine is not all
+ * that is seen. With LEVEL=9 it does not start. */
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <stdlib.h>
@@ -12,8 +13,15 @@
 static const char answer[] = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 3\r\n"
 			     "Connection: close\r\n\r\nyes";
 
+static double number(const char *variable)
+{
+	const char *text = getenv(variable);
+	long n = text ? strtol(text, NULL, 10) : 1;
+	return n > 0 && n < 10 ? (double)n : 1;
+}
+
 /* Its head is all that a request has. */
-static void serve(int fd)
+static void serve(int fd, double usual_ns)
 {
 	char head[8192];
 	size_t n = 0;
@@ -28,7 +36,7 @@ static void serve(int fd)
 		if (strstr(head, "\r\n\r\n"))
 			break;
 	}
-	const struct timespec takes = {.tv_nsec = 10000000 + (long)(drand48() * 20e6)};
+	const struct timespec takes = {.tv_nsec = (long)(usual_ns * (0.5 + drand48()))};
 	(void)nanosleep(&takes, NULL);
 	(void)!write(fd, answer, sizeof(answer) - 1);
 }
@@ -59,7 +67,7 @@ int main(int argc, char **argv)
 		int client = accept(fd, NULL, NULL);
 		if (client < 0)
 			continue;
-		serve(client);
+		serve(client, 60e6 / (number("MODE") * number("LEVEL")));
 		(void)shutdown(client, SHUT_WR);
 		close(client);
 	}

@@ -53,11 +53,14 @@ class Watched:
         self.reader = threading.Thread(target=run)
         self.reader.start()
 
-    def wait_step(self, n, seconds=60):
+    def wait_for(self, what, seconds=90):
         """False: it was over before."""
         with self.told:
-            assert self.told.wait_for(lambda: len(self.steps) >= n or self.over.is_set(), seconds), self.steps
-            return len(self.steps) >= n
+            assert self.told.wait_for(lambda: what() or self.over.is_set(), seconds), self.steps
+            return what()
+
+    def wait_step(self, n):
+        return self.wait_for(lambda: len(self.steps) >= n)
 
 
 class Foreground(Watched):
@@ -104,9 +107,17 @@ class ByDaemon(Watched):
         self.s.close()
 
 
+def confirmed(steps):
+    """Nothing but the commit is left of it."""
+    return any("cold start:" in s for s in steps) and any(word in steps[-1] for word in ("better:", "no_worse:"))
+
+
 def at_a_moment(rollout, kind):
     """Waits for a drawn step and some more. False: it was over before."""
-    if not rollout.wait_step(r.randint(1, STEPS[kind])):
+    if kind == "whole" and r.random() < 0.4:
+        if not rollout.wait_for(lambda: rollout.steps and confirmed(rollout.steps)):
+            return False
+    elif not rollout.wait_step(r.randint(1, STEPS[kind])):
         return False
     # Not to wait for anything: it is the moment at which it is killed.
     rollout.over.wait(r.choice([0, r.uniform(0, 0.02), r.uniform(0, DELAY_S)]))
@@ -130,10 +141,16 @@ class Round:
             to = r.choice(others)
             self.version, self.new = to["version"], to["params"]
             return
-        self.kind = "quick" if self.kind == "back" else self.kind
-        wished = {name: r.choice([v for v in "123" if v != self.old[name]])
-                  for name in r.choice([("mode",), ("mode", "level"), ("mode", "level"), ("level",)])}
-        if "level" in wished and r.random() < 0.3:
+        better = {name: [v for v in "123" if v > self.old[name]] for name in self.old}
+        if self.kind == "back" or not any(better.values()):
+            self.kind = "quick"
+        names = r.choice([("mode",), ("mode", "level"), ("mode", "level"), ("level",)])
+        if self.kind == "whole":  # what is better goes through
+            wished = {name: r.choice(better[name]) for name in names if better[name]} or \
+                     {name: r.choice(values) for name, values in better.items() if values}
+        else:
+            wished = {name: r.choice([v for v in "123" if v != self.old[name]]) for name in names}
+        if "level" in wished and r.random() < 0.2:
             wished["level"] = "9"  # does not start
         self.new = {**self.old, **wished}
         self.promotion = new_promotion(self.kind, **wished)
