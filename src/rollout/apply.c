@@ -184,8 +184,8 @@ static void version_written(Rollout *r, const json_t *status)
 	Err err = ERR_INIT;
 	_cleanup_(baseline_done) Baseline b = {0};
 	int e = baseline_from_helper_status(status, &b, &err);
-	bool back = r->goal.version > 0;
-	if (back) {
+	bool back = r->goal.version > 0 || r->elsewhere;
+	if (!r->elsewhere) {
 		b.of_version = r->goal.version;
 		r->back_there = true;
 	}
@@ -444,6 +444,7 @@ static void try_good(Rollout *r, const json_t *status)
 		if (!good || strcmp(good, r->running) == 0)
 			continue;
 		snprintf(r->wanted, sizeof(r->wanted), "%s", good);
+		r->elsewhere = true;
 		rollout_say(r, NULL, "generation %s does not start any more; trying %s, which did",
 			    r->running, good);
 		go_to(r);

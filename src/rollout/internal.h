@@ -107,6 +107,7 @@ struct Rollout {
 	uint32_t down;			  /* units whose bringing up did not end well */
 	bool change_open;		  /* at the helper */
 	bool committed;			  /* going back is a change of its own then */
+	bool elsewhere;			  /* gone to what is known to start, whatever it is */
 	bool back_there;		  /* `goal` runs, and is the newest version */
 	uint32_t back_tries;		  /* of going to `goal`, each a change of its own */
 	bool commit_known; /* after a commit that was not answered: `committed` was looked up */

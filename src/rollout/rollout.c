@@ -48,9 +48,10 @@ static void end(Rollout *r, const char *words)
 	bool went_back = r->goal.version > 0 && r->m.result == RESULT_ROLLED_BACK;
 	if (went_back && !r->back_there) {
 		err_set(&r->err, -ECANCELED,
-			"going back to version %" PRId64
-			" did not work, and production is as it was",
-			r->goal.version);
+			"going back to version %" PRId64 " did not work, and production %s",
+			r->goal.version,
+			r->elsewhere ? "runs another configuration, which is known to start"
+				     : "is as it was");
 		str_add(&text, r->err.msg);
 	} else if (went_back)
 		str_addf(&text, "production is as version %" PRId64 " of the baseline says",
