@@ -107,7 +107,7 @@ def must(*args, **kw):
 
 def configure():
     experiments = "".join(EXPERIMENT.format(name=name, dir=DIR, observe=observe, watch=watch) 
-                          for name, observe, watch in (("whole", "8 s", "7 s"), ("quick", "1 s", "1 s")))
+                          for name, observe, watch in (("whole", "8 s", "10 s"), ("quick", "1 s", "1 s")))
     write(CONFIG, PLAN.format(dir=DIR, experiments=experiments))
 
 

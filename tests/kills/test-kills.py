@@ -114,7 +114,7 @@ def confirmed(steps):
 
 def at_a_moment(rollout, kind):
     """Waits for a drawn step and some more. False: it was over before."""
-    if kind == "whole" and r.random() < 0.4:
+    if kind == "whole" and r.random() < 0.5:
         if not rollout.wait_for(lambda: rollout.steps and confirmed(rollout.steps)):
             return False
     elif not rollout.wait_step(r.randint(1, STEPS[kind])):
