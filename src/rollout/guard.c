@@ -10,6 +10,7 @@
 enum {
 	BEFORE_MAX = 200000, /* samples of one figure */
 	CLOSE_FACTOR = 3,
+	TAIL_SAMPLES = 100, /* of a watch, on average, beyond the quantile */
 };
 
 /* How far back production is remembered. */
@@ -111,12 +112,23 @@ static bool is_known(const Rollout *r)
 	return n_services > 0 && n_known >= n_services;
 }
 
-/* The rate of false alarms is one watch's, so the figures share it. */
+/* The slow ones are looked at where a watch has enough of them to be compared: the slowest
+ * twentieth of a long one, the slowest quarter of a short one. */
+static double tail_of(const RolloutConfig *c)
+{
+	double samples = (double)c->watch_us / (double)c->probe_every_us;
+	return fmax(0.75, fmin(0.95, 1 - TAIL_SAMPLES / samples));
+}
+
+/* The rate of false alarms is one watch's, so the figures share it. That all of them are no worse
+ * is wrong only when one of them is, so there each may have it whole. */
 static int start_judges(Rollout *r, Err *err)
 {
 	JudgeSpec spec = JUDGE_SPEC_DEFAULT;
 	spec.alpha = r->x->rollout.false_alarms / (double)(r->n_series > 0 ? r->n_series : 1);
+	spec.alpha_harmless = r->x->rollout.false_alarms;
 	spec.margin = r->x->rollout.max_regression;
+	spec.tail_q = tail_of(&r->x->rollout);
 	stop_judges(r);
 	for (size_t i = 0; i < r->n_series; i++) {
 		Series *s = &r->series[i];
@@ -162,9 +174,10 @@ static void on_sample(void *ctx, const WatchSample *sample)
 		rollout_later(r, EVENT_ERROR, "out of memory");
 		return;
 	}
+	if (judge_verdict(s->judge) != JUDGE_WORSE)
+		return;
 	judge_report(s->judge, &report);
-	if (report.verdict == JUDGE_WORSE)
-		worse(r, s, &report);
+	worse(r, s, &report);
 }
 
 static void on_hard(void *ctx, HardEvent e, const char *service, const char *words)

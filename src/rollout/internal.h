@@ -135,6 +135,8 @@ struct Rollout {
 	ServiceSpec *trial_services;
 	MachineEvent trial_event; /* what came of it, told when production answers again */
 	char trial_words[480];
+	bool trial_all;
+	uint32_t trial_tries;
 
 	bool over;
 	Err err; /* a fault of ours, told at the end */

@@ -9,6 +9,13 @@
 #include "base/json.h"
 #include "gpu/leasename.h"
 
+enum {
+	TRIES = 4, /* of a trial that somebody disturbs */
+	PAUSE_US = 3000000,
+};
+
+static void begin_trial(Rollout *r, bool all_services);
+
 /* What the machine had in production's place: the baseline's values and the target's. */
 static json_t *trial_params(const Rollout *r, ParamMask target)
 {
@@ -123,11 +130,39 @@ static uint32_t known_units(const Rollout *r)
 	return set;
 }
 
+static int on_pause_over(sd_event_source *source, uint64_t usec, void *ctx)
+{
+	Rollout *r = ctx;
+	(void)source, (void)usec;
+	r->timer = sd_event_source_disable_unref(r->timer);
+	begin_trial(r, r->trial_all);
+	return 0;
+}
+
+/* Somebody else disturbed it: it says nothing, and is made again after a pause. */
+static bool try_again(Rollout *r, const Measurement *m)
+{
+	if (!outcome_is_void(m->outcome) || m->outcome == OUTCOME_HARDWARE_FAULT ||
+	    ++r->trial_tries >= TRIES)
+		return false;
+	if (sd_event_add_time_relative(r->w.loop, &r->timer, CLOCK_MONOTONIC, PAUSE_US, 50000,
+				       on_pause_over, r) < 0)
+		return false;
+	rollout_say(r, NULL, "it says nothing about them, and is made again: %s",
+		    m->reason ? m->reason : outcome_name(m->outcome));
+	return true;
+}
+
 static void on_trial(void *userdata, Measurement *m, const Err *err)
 {
 	Rollout *r = userdata;
 	_cleanup_(str_done) Str words = STR_INIT;
 	r->run = NULL;
+	if (!err && try_again(r, m)) {
+		stage_stop(r);
+		expect_stops(r, true);
+		return;
+	}
 	r->trial_event = EVENT_ERROR;
 	if (err)
 		str_add(&words, err->msg);
@@ -199,6 +234,8 @@ static void at_kept(Rollout *r, MachineEvent e, const char *words)
 /* In the middle of a rollout production is to be at what is kept when the trial ends. */
 void stage_trial(Rollout *r, bool all_services)
 {
+	r->trial_all = all_services;
+	r->trial_tries = 0;
 	if (r->change_open && r->flipped != r->m.kept)
 		apply_kept(r, at_kept);
 	else

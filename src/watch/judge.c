@@ -18,7 +18,8 @@ enum {
 #define SUSPICIOUS   3.0
 
 static const double sizes_mean[] = {.03, .06, .12, .24, .48, .96};
-static const double sizes_less[] = {.01, .02, .04, .08, .16, .32};
+/* Also large ones: to whom only small improvements were known, a large one would be a drift. */
+static const double sizes_less[] = {.01, .02, .04, .08, .16, .32, .64, 1.28};
 static const double sizes_tail[] = {.25, .5, 1, 2, 4};
 
 #define SIZES(x) .sizes = (x), .n_sizes = sizeof(x) / sizeof(*(x))
@@ -30,7 +31,7 @@ static const ShiftAsk ask_tail_less = {.down = true, SIZES(sizes_tail)};
 
 static int check_spec(const JudgeSpec *s, Err *err)
 {
-	if (!(s->alpha > 0 && s->alpha < 0.5))
+	if (!(s->alpha > 0 && s->alpha < 0.5 && s->alpha_harmless >= 0 && s->alpha_harmless < 0.5))
 		return err_set(err, -EINVAL,
 			       "a judge's rate of false alarms lies between 0 and 0.5");
 	if (!(s->margin >= 0 && s->margin <= 10))
@@ -250,7 +251,7 @@ static bool mostly_compared(const Judge *j)
  */
 static JudgeVerdict harmless(const Judge *j)
 {
-	double enough = -log(j->spec.alpha);
+	double enough = -log(j->spec.alpha_harmless > 0 ? j->spec.alpha_harmless : j->spec.alpha);
 	if (watch_effective(j) < (double)j->spec.min_samples ||
 	    ask(j->mean, judge_ask_no_worse, j->allowed) < enough ||
 	    ask(j->tail, ask_tail_less, j->tail_allowed) < enough)

@@ -18,8 +18,9 @@ typedef struct JudgeSample {
 } JudgeSample;
 
 typedef struct JudgeSpec {
-	double alpha;	     /* false alarms over the whole watch, 0.01 */
-	double margin;	     /* what is allowed: 0.05 is five per cent worse */
+	double alpha;	       /* false alarms over the whole watch, 0.01 */
+	double alpha_harmless; /* of a change that is called no worse and is not; 0: alpha */
+	double margin;	       /* what is allowed: 0.05 is five per cent worse */
 	double tail_q;	     /* 0.95: values above this quantile of the baseline are counted too */
 	double load_ratio;   /* loads within this factor are alike: 2 */
 	size_t min_baseline; /* effective samples; fewer is no basis: 30 */

@@ -42,9 +42,10 @@ static double median_now(const Judge *j)
 static void intervals(const Judge *j, JudgeReport *r)
 {
 	double enough = -log(j->spec.alpha);
+	double harmless = -log(j->spec.alpha_harmless > 0 ? j->spec.alpha_harmless : j->spec.alpha);
 	r->change = expm1(shift_estimate(j->mean));
 	r->lo = expm1(shift_bound(j->mean, &judge_ask_worse, enough + M_LN2));
-	r->hi = expm1(shift_bound(j->mean, &judge_ask_no_worse, enough));
+	r->hi = expm1(shift_bound(j->mean, &judge_ask_no_worse, harmless));
 }
 
 static double percent(double share)

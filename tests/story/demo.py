@@ -8,7 +8,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from production import (DIR, DREAM, ADOPTIONS, answering, configure, environment, running, set_up, sh, wait)  # noqa: E402
+from production import (DIR, DREAM, ADOPTIONS, answering, configure, environment, running, running_now, set_up, sh, wait)  # noqa: E402
 
 
 def say(text):
@@ -81,14 +81,14 @@ def main():
 
     say("(c) A promotion that starts well and slowly gets worse: the watch takes it back.")
     configure(stages="production", watch="40 s")
-    slow = propose("judge_allocator=slower:50s")
+    slow = propose("judge_allocator=slower:20s")
     dream("rollout", slow, "--foreground")
     what_runs()
 
     say("(d) kill -9 in the middle.")
-    configure(stages="production", watch="60 s")
+    configure(stages="production", watch="60 s", inconclusive="undo")
     half = propose("vllm_memory_util=0.60")
-    dream("rollout", half, "--foreground", until=lambda: answering() and running()["vllm_memory_util"] == 0.60)
+    dream("rollout", half, "--foreground", until=lambda: answering() and (running_now() or {}).get("vllm_memory_util") == 0.60)
     what_runs()
     dream("rollout", "--resume")
     what_runs()

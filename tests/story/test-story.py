@@ -10,7 +10,7 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../run"))
-from production import (DIR, adopt, answering, configure, dream, new_promotion, running, set_up, sh, show, start,  # noqa: E402
+from production import (DIR, adopt, answering, configure, dream, new_promotion, running, running_now, set_up, sh, show, start,  # noqa: E402
                         to_json, wait)
 from tap import run_cases  # noqa: E402
 
@@ -100,7 +100,7 @@ def forced_into_production_the_undo_is_issued_within_two_seconds():
 def what_gets_worse_slowly_is_taken_back():
     configure(stages="production", watch="40 s")
     before = running()
-    promotion = approved(judge_allocator="slower:50s")
+    promotion = approved(judge_allocator="slower:20s")
     done = rolled_out(promotion)
     assert done.code == 3 and "rolled_back" in done.out, done
     assert "worse" in done.out, done
@@ -108,11 +108,11 @@ def what_gets_worse_slowly_is_taken_back():
 
 
 def a_kill_in_the_middle_is_recovered_from():
-    configure(stages="production", watch="60 s")
+    configure(stages="production", watch="60 s", inconclusive="undo")
     before = running()
     promotion = approved(vllm_memory_util="0.60")
     p = start("rollout", "-c", f"{DIR}/dream.yaml", "--foreground", promotion)
-    wait("the new configuration runs", lambda: answering() and running()["vllm_memory_util"] == 0.60, 60)
+    wait("the new configuration runs", lambda: answering() and (running_now() or {}).get("vllm_memory_util") == 0.60, 60)
     p.send_signal(signal.SIGKILL)
     p.communicate()
     done = dream("rollout", "-c", f"{DIR}/dream.yaml", "--resume")
