@@ -473,7 +473,8 @@ void apply_undo(Rollout *r)
 		    commit_looked_at);
 		return;
 	}
-	if (r->m.undo_tries >= 2 && !r->change_open) {
+	/* Only what was seen not to start: that we, or the helper, died says nothing of it. */
+	if (r->m.undo_tries >= 2 && !r->change_open && r->m.last == EVENT_BROKEN) {
 		ask(r, json_pack("{s:s}", "do", "status"), "the helper does not answer", try_good);
 		return;
 	}

@@ -8,16 +8,15 @@
 
 int goback_take_up(Rollout *r, const json_t *step, Err *err)
 {
-	const char *pinned = r->w.plan->run.pinned_key;
 	int64_t goal = js_int(step, "goal", 0);
 	if (goal < 1)
 		return err_set(err, -ENOENT, "to which version it went is not known");
 	str_copy_to(js_str(step, "rollout", ""), r->id, sizeof(r->id));
 	str_copy_to(js_str(step, "by", ""), r->by.name, sizeof(r->by.name));
 	str_copy_to(js_str(step, "reason", ""), r->by.reason, sizeof(r->by.reason));
-	int e = baseline_current(r->w.store, pinned, &r->baseline, err);
+	int e = baseline_current(r->w.store, r->key_hex, &r->baseline, err);
 	if (e >= 0)
-		e = baseline_version(r->w.store, pinned, goal, &r->goal, err);
+		e = baseline_version(r->w.store, r->key_hex, goal, &r->goal, err);
 	if (e >= 0)
 		e = rollout_plan_units(r, err);
 	if (e < 0)
