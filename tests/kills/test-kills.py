@@ -328,6 +328,20 @@ def a_rollout_that_nobody_kills_ends_by_itself():
     assert running() == values_of(newest["params"]), running()
 
 
+def killed_again_while_it_goes_back_it_goes_to_what_was():
+    now = Round()
+    now.new, now.promotion = {**now.old, "mode": "3"}, new_promotion("quick", mode=3)
+    rollout = Foreground("rollout", now.promotion, "--foreground")
+    assert rollout.wait_for(lambda: any("taking it back" in step for step in rollout.steps)), rollout.steps
+    for again in range(3):
+        assert rollout.kill("dream")
+        rollout.end()
+        rollout = Foreground("rollout", "--resume")
+        assert rollout.wait_for(lambda: any("taking it back" in step for step in rollout.steps)), rollout.steps
+    assert rollout.end() == 3, rollout.steps
+    assert now.check() == "old" and len(records("baseline")) == len(now.versions), now.tell()
+
+
 def killed_in_the_foreground_production_is_whole():
     loop(one_in_the_foreground, KILLS // 2)
 
@@ -344,5 +358,6 @@ def how_it_ended():
     assert sum(table.values()) > 0
 
 
-run_cases([a_rollout_that_nobody_kills_ends_by_itself, killed_in_the_foreground_production_is_whole,
+run_cases([a_rollout_that_nobody_kills_ends_by_itself, killed_again_while_it_goes_back_it_goes_to_what_was,
+           killed_in_the_foreground_production_is_whole,
            killed_in_the_daemon_production_is_whole, how_it_ended])
