@@ -4,7 +4,7 @@ SETUP ?=
 # Where `make install` puts it; /usr for packages. DESTDIR=DIR puts everything below DIR and touches nothing else.
 PREFIX ?= /usr/local
 
-.PHONY: demo test quick bench soak format clean build install uninstall
+.PHONY: demo demo-rollout test quick bench soak format clean build install uninstall
 
 demo: build
 	tools/demo $(BUILD)
@@ -15,6 +15,10 @@ test: build
 # The unit tests alone, in seconds.
 quick: build
 	tools/run-tests $(BUILD) --suite unit
+
+# A promotion's way into production and back, under a systemd of its own; needs root for that.
+demo-rollout: build
+	tools/demo-rollout $(BUILD)
 
 bench:
 	tools/deps
@@ -27,7 +31,7 @@ soak: build
 		tools/run-tests $(BUILD) --timeout-multiplier 20 run-crash run-faults coverage loadgen-wer quiesce \
 		real-experiment processes worker-matrix units-e2e daemon judge-rates \
 		helper-kills helper-hostile \
-		rollout-machine-walk rollout-machine-winners production-crash production-kill kills adopt-kill
+		rollout-machine-walk rollout-machine-winners production-crash production-kill kills adopt-kill story
 
 install: build
 	meson configure $(BUILD) --prefix $(PREFIX)

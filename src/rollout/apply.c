@@ -22,8 +22,10 @@ typedef struct Asked {
 	const char *what; /* static */
 } Asked;
 
-static MachineEvent event_of_error(int code)
+static MachineEvent event_of_error(const Rollout *r, int code)
 {
+	if (r->m.phase == PHASE_UNDO)
+		return EVENT_ERROR; /* it is tried again, from what runs then */
 	/* The current generation is not the one that this rollout began from: somebody else moved
 	 * production. */
 	return code == -ESTALE ? EVENT_MOVED : EVENT_ERROR;
@@ -34,7 +36,7 @@ static void on_answer(void *ctx, const json_t *reply, const Err *err)
 	Asked a = *(Asked *)ctx;
 	free(ctx);
 	if (err)
-		rollout_event(a.r, event_of_error(err->code), err->msg);
+		rollout_event(a.r, event_of_error(a.r, err->code), err->msg);
 	else
 		a.then(a.r, reply);
 }
@@ -53,7 +55,7 @@ static void ask(Rollout *r, json_t *request, const char *what, Answered *then)
 	int e = helper_call(r->w.helper, request, HELPER_TIMEOUT_US, on_answer, a, &err);
 	if (e < 0) {
 		free(a);
-		rollout_later(r, event_of_error(e), "%s: %s", what, err.msg);
+		rollout_later(r, event_of_error(r, e), "%s: %s", what, err.msg);
 	}
 }
 
