@@ -4,9 +4,9 @@
 #include <stdlib.h>
 
 #include "base/json.h"
+#include "cli/daemon_ask.h"
 #include "cli/internal.h"
 #include "cli/world.h"
-#include "control/control.h"
 
 typedef struct Options {
 	const char *config, *reason;
@@ -30,19 +30,16 @@ static int go_back(World *w, int64_t version, const char *reason)
 
 static int ask_daemon(int64_t version, const char *reason, Err *err)
 {
-	_cleanup_free_ char *path = NULL;
 	json_auto_t *reply = NULL;
 	bool failed = false;
 	json_t *rq = json_object();
 	js_set(rq, "do", js_text("rollback"), &failed);
 	js_set(rq, "version", json_integer(version), &failed);
 	js_set(rq, "reason", js_text(reason ? reason : ""), &failed);
-	int r = failed ? err_oom(err) : control_path(geteuid() != 0, &path, err);
-	if (r < 0) {
-		json_decref(rq);
-		return r;
-	}
-	return control_ask(path, rq, &reply, err);
+	if (!failed)
+		return cli_ask_daemon(NULL, rq, &reply, err);
+	json_decref(rq);
+	return err_oom(err);
 }
 
 static bool version_number(const char *text, int64_t *ret)

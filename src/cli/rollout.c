@@ -3,9 +3,9 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "cli/daemon_ask.h"
 #include "cli/internal.h"
 #include "cli/world.h"
-#include "control/control.h"
 
 typedef struct Options {
 	const char *config, *reason;
@@ -17,7 +17,6 @@ typedef struct Options {
 static int ask_daemon(const char *verb, const char *promotion, const char *reason, json_t **ret,
 		      Err *err)
 {
-	_cleanup_free_ char *path = NULL;
 	bool failed = false;
 	json_t *rq = json_object();
 	js_set(rq, "do", js_text(verb), &failed);
@@ -25,12 +24,10 @@ static int ask_daemon(const char *verb, const char *promotion, const char *reaso
 		js_set(rq, "promotion", js_text(promotion), &failed);
 	if (reason)
 		js_set(rq, "reason", js_text(reason), &failed);
-	int r = failed ? err_oom(err) : control_path(geteuid() != 0, &path, err);
-	if (r < 0) {
-		json_decref(rq);
-		return r;
-	}
-	return control_ask(path, rq, ret, err);
+	if (!failed)
+		return cli_ask_daemon(NULL, rq, ret, err);
+	json_decref(rq);
+	return err_oom(err);
 }
 
 static int tell_daemon(const char *verb, const char *promotion, const char *reason,
