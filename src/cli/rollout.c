@@ -59,7 +59,12 @@ static int roll_out(World *w, const Options *o, const char *promotion)
 		return cli_fail(EXIT_FAILED, &err);
 	if (!s.rollout)
 		return cli_print("nothing was in the middle of anything\n");
-	r = spoken_run(&s);
+	Approver by;
+	world_who(o->reason, &by);
+	if ((o->go_on || o->abort) && rollout_decide(s.rollout, o->go_on, &by, &err) < 0)
+		r = cli_fail(EXIT_FAILED, &err);
+	else
+		r = spoken_run(&s);
 	rollout_free(s.rollout);
 	return r;
 }
@@ -78,9 +83,9 @@ static int run(const void *options, int argc, char **argv)
 {
 	const Options *o = options;
 	World w = {0};
-	if (o->go_on)
+	if (o->go_on && !o->resume)
 		return tell_daemon("continue", NULL, o->reason, "it is watched again\n");
-	if (o->abort)
+	if (o->abort && !o->resume)
 		return tell_daemon("abort", NULL, o->reason, "it is being taken back\n");
 	if (argc == 0 && !o->resume)
 		return cli_failf(EXIT_USAGE, "which promotion? `dream promotions` lists them");
@@ -105,7 +110,8 @@ static const Option rows[] = {
     {"dry-run", 'n', NULL, OPT_FLAG, AT(dry_run),
      .help = "Say what would be done and what downtime it costs; change nothing"},
     {"resume", 0, NULL, OPT_FLAG, AT(resume),
-     .help = "Take up, in the foreground, what an interrupted rollout left"},
+     .help = "Take up, in the foreground, what an interrupted rollout left; with --continue or "
+	     "--abort as a person decides"},
     {"continue", 0, NULL, OPT_FLAG, AT(go_on), .help = "A rollout that asks is watched again"},
     {"abort", 0, NULL, OPT_FLAG, AT(abort), .help = "The rollout that is going on is taken back"},
     {"reason", 'r', "TEXT", OPT_STRING, AT(reason), .help = "Why, for the records"},

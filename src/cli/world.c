@@ -147,7 +147,16 @@ static void on_done(void *ctx, const Machine *m, const Err *err)
 	sd_event_exit(s->world->loop, 0);
 }
 
-const RolloutHandler spoken_handler = {.event = on_event, .done = on_done};
+/* Nobody can answer a program that waits in the foreground. */
+static void on_asked(void *ctx, const char *words)
+{
+	Spoken *s = ctx;
+	(void)words;
+	s->asked = true;
+	sd_event_exit(s->world->loop, 0);
+}
+
+const RolloutHandler spoken_handler = {.event = on_event, .asked = on_asked, .done = on_done};
 
 static int exit_code(const Spoken *s)
 {
@@ -179,6 +188,12 @@ int spoken_run(Spoken *s)
 	int r = sd_event_loop(loop);
 	if (r < 0)
 		return cli_failf(EXIT_FAILED, "the event loop failed: %s", strerror(-r));
+	if (!s->over && s->asked) {
+		fprintf(stderr, "production stays as it is now, and is not watched; `dream rollout "
+				"--resume --continue` watches it again, `dream rollout --resume "
+				"--abort` takes it back\n");
+		return EXIT_INTERRUPTED;
+	}
 	if (!s->over) {
 		fprintf(stderr,
 			"interrupted: production stays as it is now; `dream rollout --resume` "

@@ -28,7 +28,7 @@ void world_who(const char *reason, Approver *ret);
 typedef struct Spoken {
 	const World *world;
 	Rollout *rollout;
-	bool over, fault, to_stderr;
+	bool over, fault, asked, to_stderr;
 	MachineResult result;
 	Err err;
 } Spoken;

@@ -549,6 +549,9 @@ int rollout_decide(Rollout *r, bool go_on, const Approver *by, Err *err)
 		return err_set(err, -EINVAL,
 			       "there is nothing to decide: the rollout is in the phase %s",
 			       machine_phase_name(r->m.phase));
+	/* Right after a restart of ours the person who took it up decides instead of policy. */
+	if (r->later && r->pending == EVENT_RESTARTED)
+		r->later = sd_event_source_disable_unref(r->later);
 	if (r->later)
 		return err_set(err, -EAGAIN, "the rollout is just taking a step; say it once more");
 	rollout_later(r, go_on ? EVENT_CONTINUE : EVENT_ABORT, "%s says so%s%s", by->name,

@@ -83,11 +83,10 @@ static void watch_for(Rollout *r, bool probation)
 static void rest(Rollout *r, const char *words)
 {
 	guard_rest(r);
-	rollout_say(r, NULL,
-		    "a person decides: `dream rollout --continue` watches again, `dream rollout "
-		    "--abort` takes it back (%s)",
-		    words);
+	rollout_say(r, NULL, "a person decides: %s", words);
 	rollout_alert(r, ALERT_ASKED, words);
+	if (r->h.asked)
+		r->h.asked(r->ctx, words);
 }
 
 static void stuck(Rollout *r, const char *words)

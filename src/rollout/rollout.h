@@ -47,6 +47,8 @@ typedef struct RolloutEvent {
 
 typedef struct RolloutHandler {
 	void (*event)(void *ctx, const RolloutEvent *e);
+	/* A person must decide; nothing happens until rollout_decide(). May be NULL. */
+	void (*asked)(void *ctx, const char *words);
 	/* It is over. `err`: a fault of ours; what runs then is said by the machine. */
 	void (*done)(void *ctx, const Machine *m, const Err *err);
 } RolloutHandler;

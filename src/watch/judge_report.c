@@ -129,6 +129,12 @@ static void say_open(const Judge *j, JudgeReport *r)
 		    "%zu of %zu samples were no latency at all or out of order; the rest are "
 		    "too few",
 		    r->n_unfit, r->n_unfit + j->n);
+	else if (isfinite(r->hi) && r->hi <= j->spec.margin)
+		(void)snprintf(
+		    r->words, size,
+		    "at most %.1f %% worse, but it is not certain yet that slow ones are "
+		    "no more frequent: %zu of %zu samples are beyond those of %zu",
+		    fmax(percent(r->hi), 0), j->n_tail, j->n, j->n_baseline);
 	else if (isfinite(r->lo) && isfinite(r->hi))
 		(void)snprintf(r->words, size,
 			       "not certain yet: between %.1f %% %s and %.1f %% %s by %zu samples "
