@@ -116,7 +116,7 @@ TEST(what_is_left_out_has_the_documented_defaults)
 	CHECK_NEAR(x->confirm.confidence, 0.95, 0);
 	CHECK(x->confirm.ablation);
 	CHECK_STR(x->rollout.approval, "manual");
-	CHECK_INT((intmax_t)x->rollout.stages.n, 3);
+	CHECK_INT((intmax_t)x->rollout.stages.n, 4);
 	CHECK_INT(x->rollout.soak_us, INT64_C(7) * 86400 * 1000000);
 	CHECK_INT((intmax_t)x->workloads.n, 2);
 	CHECK_STR(w[0].name, "steady");

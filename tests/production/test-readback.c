@@ -297,7 +297,7 @@ TEST(a_real_process_is_seen_with_its_words_and_its_start)
 {
 	BENCH(b);
 	Sight s = {0};
-	char sleep_[] = "/bin/sleep", n[] = "1000";
+	char sleep_[] = "/bin/sleep", n[] = "30";
 	target(&b, "size", TARGET_ENV, "SIZE", NULL, "tiny");
 	int64_t before = clock_now_us(&clock_system);
 	pid_t pid = spawn((char *const[]){sleep_, n, NULL});
@@ -317,16 +317,16 @@ TEST(behind_a_shell_it_is_what_the_shell_started)
 {
 	BENCH(b);
 	Sight s = {0};
-	char sh[] = "/bin/sh", c[] = "-c", script[] = "/bin/sleep 1000; :", flag[] = "--util",
+	char sh[] = "/bin/sh", c[] = "-c", script[] = "/bin/sleep 30; :", flag[] = "--util",
 	     half[] = "0.5";
 	target(&b, "util", TARGET_FLAG, "--util", NULL, "0.5");
 	pid_t pid = spawn((char *const[]){sh, c, script, sh, flag, half, NULL});
 	int64_t until = clock_mono_us(&clock_system) + 10000000;
-	do { /* the shell needs a moment to start it */
+	do { /* the shell needs a moment to fork, and its child to become the program */
 		sight_done(&s);
 		CHECK_OK(sight_read(&b.a, pid, &s, &b.err));
 		CHECK(clock_mono_us(&clock_system) < until);
-	} while (s.p.pid == pid);
+	} while (s.p.pid == pid || strcmp(s.cmdline, "/bin/sh") == 0);
 	CHECK_STR(s.cmdline, "/bin/sleep");
 	b.sight = s.p;
 	CHECK(!judged(&b)->same); /* the shell was given the flag and kept it for itself */
