@@ -36,8 +36,8 @@ class Bed:
         self.values = values
 
     def right(self, when):
-        back = self.c.ask("readback", unit=self.name)
-        assert back["readback"]["same"], (when, back)
+        """A wrapper needs a moment to become the program: the manager calls the unit started before that."""
+        wait(when, lambda: self.c.ask("readback", unit=self.name)["readback"]["same"], 5)
 
     def flip(self):
         now = self.c.ask("status")["current"]
