@@ -8,17 +8,19 @@
 /* Root means the machine's daemon and others their own, where there is one. */
 int cli_find_daemon(const char *given, char **ret, Err *err)
 {
-	_cleanup_free_ char *first = NULL, *second = NULL;
 	bool user = geteuid() != 0;
 	if (given) {
 		*ret = str_fmt("%s", given);
 		return *ret ? 0 : err_oom(err);
 	}
+	_cleanup_free_ char *first = NULL;
 	int r = control_path(user, &first, err);
-	if (r == 0)
-		r = control_path(!user, &second, err);
-	if (r < 0)
-		return r;
+	if (r < 0 || !first)
+		return r < 0 ? r : err_oom(err);
+	_cleanup_free_ char *second = NULL;
+	r = control_path(!user, &second, err);
+	if (r < 0 || !second)
+		return r < 0 ? r : err_oom(err);
 	bool absent = access(first, F_OK) < 0 && errno == ENOENT;
 	*ret = absent && access(second, F_OK) == 0 ? TAKE_PTR(second) : TAKE_PTR(first);
 	return 0;

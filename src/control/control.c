@@ -136,8 +136,9 @@ int control_new(sd_event *loop, const ControlSpec *spec, Control **ret, Err *err
 {
 	_cleanup_(control_freep) Control *c = NULL;
 	int r = control_bare(loop, spec, &c, err);
-	if (r == 0)
-		r = listen_on(c, spec->path, err);
+	if (r < 0 || !c)
+		return r < 0 ? r : err_oom(err);
+	r = listen_on(c, spec->path, err);
 	if (r < 0)
 		return r;
 	r = sd_event_add_io(loop, &c->io, c->fd, EPOLLIN, on_connection, c);

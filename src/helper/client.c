@@ -353,13 +353,13 @@ int helper_call(Helper *h, json_t *request, int64_t timeout_us, HelperDone *done
 		Err *err)
 {
 	json_auto_t *owned = request;
-	Question *q;
+	Question *q = NULL;
 	/* What was lost is told first, so that answers keep their order. */
 	int r = h->fd < 0 && !h->later ? connect_now(h, err) : 0;
 	if (r >= 0)
 		r = question_new(h, owned, timeout_us, &q, err);
-	if (r < 0)
-		return r;
+	if (r < 0 || !q)
+		return r < 0 ? r : err_oom(err);
 	q->done = done;
 	q->ctx = ctx;
 	push(h, q);

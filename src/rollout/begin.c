@@ -14,12 +14,12 @@
 
 /* --- The pieces ------------------------------------------------------------------------------ */
 
-static int new_rollout(const RolloutWorld *w, const RolloutHandler *h, void *ctx, Rollout **ret,
-		       Err *err)
+/* NULL: out of memory. */
+static Rollout *new_rollout(const RolloutWorld *w, const RolloutHandler *h, void *ctx)
 {
 	Rollout *r = calloc(1, sizeof(*r));
 	if (!r)
-		return err_oom(err);
+		return NULL;
 	r->w = *w;
 	r->h = *h;
 	r->ctx = ctx;
@@ -28,8 +28,7 @@ static int new_rollout(const RolloutWorld *w, const RolloutHandler *h, void *ctx
 	sign_public_hex(w->key, r->key_hex);
 	if (w->plan->run.pinned_key)
 		snprintf(r->key_hex, sizeof(r->key_hex), "%s", w->plan->run.pinned_key);
-	*ret = r;
-	return 0;
+	return r;
 }
 
 /* A name that no other rollout has: of the promotion and the moment. */
@@ -257,9 +256,10 @@ int rollout_start(const RolloutWorld *w, const char *promotion, const RolloutHan
 {
 	_cleanup_(rollout_freep) Rollout *r = NULL;
 	_cleanup_(str_done) Str text = STR_INIT;
-	int e = new_rollout(w, h, ctx, &r, err);
-	if (e >= 0)
-		e = prepare(r, promotion, err);
+	r = new_rollout(w, h, ctx);
+	if (!r)
+		return err_oom(err);
+	int e = prepare(r, promotion, err);
 	if (e < 0)
 		return e;
 	rollout_mask_text(r, UINT32_MAX, &text);
@@ -276,9 +276,10 @@ int rollout_preview(const RolloutWorld *w, const char *promotion, Str *out, Err 
 	static const RolloutHandler nobody = {0};
 	_cleanup_(rollout_freep) Rollout *r = NULL;
 	json_auto_t *status = NULL;
-	int e = new_rollout(w, &nobody, NULL, &r, err);
-	if (e >= 0)
-		e = load_promotion(r, promotion, err);
+	r = new_rollout(w, &nobody, NULL);
+	if (!r)
+		return err_oom(err);
+	int e = load_promotion(r, promotion, err);
 	if (e >= 0)
 		e = load_baseline(r, err);
 	if (e >= 0)
@@ -298,9 +299,10 @@ int rollout_back(const RolloutWorld *w, int64_t version, const Approver *by,
 		 const RolloutHandler *h, void *ctx, Rollout **ret, Err *err)
 {
 	_cleanup_(rollout_freep) Rollout *r = NULL;
-	int e = new_rollout(w, h, ctx, &r, err);
-	if (e >= 0)
-		e = load_baseline(r, err);
+	r = new_rollout(w, h, ctx);
+	if (!r)
+		return err_oom(err);
+	int e = load_baseline(r, err);
 	if (e < 0)
 		return e;
 	int64_t to = version > 0 ? version : r->baseline.version - 1;
@@ -364,9 +366,10 @@ int rollout_ab(const RolloutWorld *w, const AbSpec *spec, const Approver *by,
 	       const RolloutHandler *h, void *ctx, Rollout **ret, Err *err)
 {
 	_cleanup_(rollout_freep) Rollout *r = NULL;
-	int e = new_rollout(w, h, ctx, &r, err);
-	if (e >= 0)
-		e = plan_ab(r, spec, err);
+	r = new_rollout(w, h, ctx);
+	if (!r)
+		return err_oom(err);
+	int e = plan_ab(r, spec, err);
 	if (e >= 0)
 		e = in_window(r, err);
 	if (e >= 0)
@@ -524,10 +527,10 @@ int rollout_resume(const RolloutWorld *w, const RolloutHandler *h, void *ctx, Ro
 {
 	_cleanup_(rollout_freep) Rollout *r = NULL;
 	json_auto_t *status = NULL, *step = NULL;
-	int e = new_rollout(w, h, ctx, &r, err);
-	if (e < 0)
-		return e;
-	e = ask_status(r, &status, err);
+	r = new_rollout(w, h, ctx);
+	if (!r)
+		return err_oom(err);
+	int e = ask_status(r, &status, err);
 	if (e < 0)
 		return e;
 	if (last_step(r, &step) < 0)
