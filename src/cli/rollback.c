@@ -1,5 +1,4 @@
 /* dream rollback: production as an earlier version of the baseline had it. */
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 

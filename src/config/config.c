@@ -234,3 +234,21 @@ int config_state_dir(char **ret, Err *err)
 	*ret = dir;
 	return 0;
 }
+
+bool rollout_asks_stage(const RolloutConfig *c, const char *stage)
+{
+	for (size_t i = 0; i < c->stages.n; i++)
+		if (strcmp(c->stages.items[i], stage) == 0)
+			return true;
+	return false;
+}
+
+const ServiceSpec *experiment_service(const Experiment *x, const char *unit)
+{
+	const ServiceSpec *s = x->services.items;
+	for (size_t i = 0; i < x->services.n; i++)
+		if ((s[i].unit && strcmp(s[i].unit, unit) == 0) ||
+		    (s[i].from_unit && strcmp(s[i].from_unit, unit) == 0))
+			return &s[i];
+	return NULL;
+}

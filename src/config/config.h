@@ -144,6 +144,10 @@ int config_load_text(const char *path, const char *text, size_t len, DiagLevel m
 Plan *config_free(Plan *p); /* accepts NULL, returns NULL */
 DEFINE_CLEANUP(Plan *, config_free)
 
+/* Is this one of the stages that the policy asks for? */
+bool rollout_asks_stage(const RolloutConfig *c, const char *stage);
+/* The service that runs in this unit in production; NULL: none. */
+const ServiceSpec *experiment_service(const Experiment *x, const char *unit);
 const Experiment *config_experiment(const Plan *p, const char *name); /* NULL when there is none */
 
 /* JSON Schema of dream.yaml, from the tables that parse it. */

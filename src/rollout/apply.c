@@ -19,7 +19,6 @@ typedef void Answered(Rollout *r, const json_t *reply);
 typedef struct Asked {
 	Rollout *r;
 	Answered *then;
-	const char *what; /* static */
 } Asked;
 
 static MachineEvent event_of_error(const Rollout *r, int code)
@@ -51,7 +50,7 @@ static void ask(Rollout *r, json_t *request, const char *what, Answered *then)
 		rollout_later(r, EVENT_ERROR, "%s: out of memory", what);
 		return;
 	}
-	*a = (Asked){.r = r, .then = then, .what = what};
+	*a = (Asked){.r = r, .then = then};
 	int e = helper_call(r->w.helper, request, HELPER_TIMEOUT_US, on_answer, a, &err);
 	if (e < 0) {
 		free(a);

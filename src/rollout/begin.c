@@ -45,34 +45,13 @@ static int name_rollout(Rollout *r, Err *err)
 	return 0;
 }
 
-typedef struct Lookup {
-	const char *id;
-	json_t *found;
-} Lookup;
-
-static int look_at(void *userdata, const Record *rec, const json_t *body)
-{
-	Lookup *l = userdata;
-	char seq[24];
-	snprintf(seq, sizeof(seq), "%" PRId64, rec->seq);
-	if (strcmp(js_str(body, "id", ""), l->id) != 0 && strcmp(seq, l->id) != 0)
-		return 0;
-	l->found = js_deep_copy(body);
-	return l->found ? 1 : -ENOMEM;
-}
-
 static int load_promotion(Rollout *r, const char *id, Err *err)
 {
-	Lookup l = {.id = id};
-	int e = store_records(r->w.store, "promotion", true, 0, look_at, &l, err);
+	int e = promotion_find(r->w.store, id, &r->promotion, err);
 	if (e < 0)
 		return e;
-	if (!l.found)
-		return err_set(err, -ENOENT,
-			       "there is no promotion %s; `dream promotions` lists them", id);
-	r->promotion = l.found;
-	snprintf(r->promotion_id, sizeof(r->promotion_id), "%s", js_str(l.found, "id", id));
-	const char *experiment = js_str(l.found, "experiment", "");
+	snprintf(r->promotion_id, sizeof(r->promotion_id), "%s", js_str(r->promotion, "id", id));
+	const char *experiment = js_str(r->promotion, "experiment", "");
 	r->x = config_experiment(r->w.plan, experiment);
 	if (!r->x)
 		return err_set(err, -ENOENT,
@@ -132,13 +111,12 @@ static int see_production(Rollout *r, Err *err)
 	return 0;
 }
 
-static int find_gpu(Rollout *r)
+static void find_gpu(Rollout *r)
 {
 	Err ignored = ERR_INIT;
 	if (r->x && r->x->budget.allow_gpu &&
 	    gpu_lease_name(NULL, r->x->gpu, &r->gpu, &ignored) < 0)
 		r->gpu = NULL; /* no NVML here: placement is not looked at */
-	return 0;
 }
 
 /* --- Is it fit, and allowed? ------------------------------------------------------------------ */
@@ -227,15 +205,20 @@ static int in_window(const Rollout *r, Err *err)
 		       q.window);
 }
 
-static int prepare(Rollout *r, const char *promotion, Err *err)
+/* What the promotion would do, and whether it is fit. */
+static int examine(Rollout *r, const char *promotion, Err *err)
 {
 	int e = load_promotion(r, promotion, err);
 	if (e >= 0)
 		e = load_baseline(r, err);
 	if (e >= 0)
 		e = rollout_plan(r, err);
-	if (e >= 0)
-		e = validate(r, err);
+	return e < 0 ? e : validate(r, err);
+}
+
+static int prepare(Rollout *r, const char *promotion, Err *err)
+{
+	int e = examine(r, promotion, err);
 	if (e >= 0)
 		e = find_approval(r, err);
 	if (e >= 0)
@@ -244,11 +227,10 @@ static int prepare(Rollout *r, const char *promotion, Err *err)
 		e = see_production(r, err);
 	if (e >= 0)
 		e = name_rollout(r, err);
-	if (e >= 0)
-		e = find_gpu(r);
-	if (e >= 0)
-		e = guard_start(r, err);
-	return e;
+	if (e < 0)
+		return e;
+	find_gpu(r);
+	return guard_start(r, err);
 }
 
 int rollout_start(const RolloutWorld *w, const char *promotion, const RolloutHandler *h, void *ctx,
@@ -279,13 +261,7 @@ int rollout_preview(const RolloutWorld *w, const char *promotion, Str *out, Err 
 	r = new_rollout(w, &nobody, NULL);
 	if (!r)
 		return err_oom(err);
-	int e = load_promotion(r, promotion, err);
-	if (e >= 0)
-		e = load_baseline(r, err);
-	if (e >= 0)
-		e = rollout_plan(r, err);
-	if (e >= 0)
-		e = validate(r, err);
+	int e = examine(r, promotion, err);
 	if (e >= 0)
 		e = ask_status(r, &status, err);
 	if (e >= 0)

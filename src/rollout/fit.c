@@ -159,14 +159,6 @@ int check_memory(Checks *c, Err *err)
 
 /* --- Stages ---------------------------------------------------------------------------------- */
 
-static bool policy_asks(const RolloutConfig *policy, const char *stage)
-{
-	for (size_t i = 0; i < policy->stages.n; i++)
-		if (strcmp(policy->stages.items[i], stage) == 0)
-			return true;
-	return false;
-}
-
 static bool has_passed(const json_t *promotion, const char *stage)
 {
 	size_t i;
@@ -186,8 +178,8 @@ void check_stages(Checks *c)
 	const json_t *p = c->in->promotion;
 	bool colocated = has_passed(p, "colocated") || has_passed(p, "production");
 	bool isolated = colocated || has_passed(p, "isolated");
-	c->v->isolated = !isolated && policy_asks(policy, "isolated");
-	c->v->colocated = !colocated && policy_asks(policy, "colocated");
+	c->v->isolated = !isolated && rollout_asks_stage(policy, "isolated");
+	c->v->colocated = !colocated && rollout_asks_stage(policy, "colocated");
 	if (c->v->isolated || c->v->colocated)
 		checks_add(c, "stages", true, "before production it must still pass: %s%s%s",
 			   c->v->isolated ? "isolated" : "",

@@ -124,7 +124,6 @@ struct Rollout {
 	MachineEvent pending; /* of `later` */
 	char pending_words[480];
 	int64_t broken_at_us; /* monotonic: when the event that is being undone was seen; 0 */
-	uint32_t action;      /* counts actions, so that an answer that comes too late is known */
 
 	/* A trial that is going on. */
 	Evaluator *evaluator;

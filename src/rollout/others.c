@@ -14,16 +14,6 @@ static bool is_adopted(const char *unit, const Adoption *units, size_t n)
 	return false;
 }
 
-static bool is_service(const char *unit, const Experiment *x)
-{
-	const ServiceSpec *s = x->services.items;
-	for (size_t i = 0; i < x->services.n; i++)
-		if ((s[i].unit && strcmp(s[i].unit, unit) == 0) ||
-		    (s[i].from_unit && strcmp(s[i].from_unit, unit) == 0))
-			return true;
-	return false;
-}
-
 static int64_t sum(const GpuState *g, const Experiment *x, const Adoption *units, size_t n_units)
 {
 	int64_t all = 0;
@@ -37,7 +27,7 @@ static int64_t sum(const GpuState *g, const Experiment *x, const Adoption *units
 		/* A container may well be that of an adopted unit: it cannot be told. */
 		if (strncmp(home, "docker ", 7) == 0 || strncmp(home, "podman ", 7) == 0)
 			return -1;
-		if (!is_adopted(home, units, n_units) && !is_service(home, x))
+		if (!is_adopted(home, units, n_units) && !experiment_service(x, home))
 			all += p->used_bytes;
 	}
 	return all;

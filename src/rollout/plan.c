@@ -34,21 +34,11 @@ uint32_t rollout_units_of(const Rollout *r, ParamMask difference)
 
 /* --- Units ----------------------------------------------------------------------------------- */
 
-static const ServiceSpec *service_of_unit(const Experiment *x, const char *unit)
-{
-	const ServiceSpec *s = x ? x->services.items : NULL;
-	for (size_t i = 0; x && i < x->services.n; i++)
-		if ((s[i].unit && strcmp(s[i].unit, unit) == 0) ||
-		    (s[i].from_unit && strcmp(s[i].from_unit, unit) == 0))
-			return &s[i];
-	return NULL;
-}
-
 static const Experiment *experiment_of_units(const Rollout *r)
 {
 	for (size_t i = 0; i < r->w.plan->n_experiments; i++)
 		for (size_t k = 0; k < r->n_adoptions; k++)
-			if (service_of_unit(&r->w.plan->experiments[i], r->adoptions[k].unit))
+			if (experiment_service(&r->w.plan->experiments[i], r->adoptions[k].unit))
 				return &r->w.plan->experiments[i];
 	return NULL;
 }
@@ -66,7 +56,7 @@ int rollout_plan_units(Rollout *r, Err *err)
 	for (size_t i = 0; i < r->n_adoptions; i++) {
 		RolloutUnit *u = &r->units[r->n_units++];
 		u->name = r->adoptions[i].unit;
-		u->service = service_of_unit(r->x, u->name);
+		u->service = r->x ? experiment_service(r->x, u->name) : NULL;
 		if (!u->service)
 			continue;
 		u->watched = (WatchedService){.service = u->service,
@@ -135,14 +125,6 @@ static void sort_params(Rollout *r)
 		}
 }
 
-static bool policy_has(const RolloutConfig *c, const char *stage)
-{
-	for (size_t i = 0; i < c->stages.n; i++)
-		if (strcmp(c->stages.items[i], stage) == 0)
-			return true;
-	return false;
-}
-
 static OnInconclusive on_inconclusive(const RolloutConfig *c)
 {
 	if (strcmp(c->on_inconclusive, "wait") == 0)
@@ -173,7 +155,7 @@ int rollout_plan(Rollout *r, Err *err)
 	uint32_t touched = rollout_units_of(r, UINT32_MAX);
 	for (i = 0; i < r->n_units; i++)
 		r->units[i].touched = touched & (1U << i);
-	r->spec.cold_start = policy_has(c, "cold_start");
+	r->spec.cold_start = rollout_asks_stage(c, "cold_start");
 	r->spec.probation = c->probation_us > 0;
 	r->spec.on_inconclusive = on_inconclusive(c);
 	r->spec.waits = (uint32_t)c->waits;

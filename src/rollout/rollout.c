@@ -99,7 +99,6 @@ static void stuck(Rollout *r, const char *words)
 
 static void carry_out(Rollout *r, MachineDo d, const char *words)
 {
-	r->action++;
 	switch (d) {
 	case DO_NOTHING:
 		break;
