@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/proc.h"
+#include "base/strings.h"
 #include "eval/internal.h"
 #include "eval/output.h"
 #include "eval/trialdir.h"
@@ -264,7 +265,7 @@ static int spawn(const ChildSpec *cs, const EvalRequest *rq, Proc *ret, Err *err
 	memcpy(&ps.argv, &cs->argv, sizeof(ps.argv));
 	memcpy(&ps.env, &env, sizeof(ps.env));
 	r = proc_spawn(&ps, ret, err);
-	eval_strings_free(env);
+	strings_free(env);
 	return r < 0 ? err_wrap(err, r, "cannot start the evaluator") : 0;
 }
 
@@ -322,8 +323,8 @@ ChildSpec *childspec_free(ChildSpec *c)
 {
 	if (!c)
 		return NULL;
-	eval_strings_free(c->argv);
-	eval_strings_free(c->env);
+	strings_free(c->argv);
+	strings_free(c->env);
 	free(c->cwd);
 	json_decref(c->extra);
 	free(c);

@@ -5,14 +5,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/strings.h"
 #include "eval/internal.h"
-
-void eval_strings_free(char **list)
-{
-	for (char **s = list; s && *s; s++)
-		free(*s);
-	free(list);
-}
 
 char **eval_strings_copy(const char *const *items, size_t n)
 {
@@ -20,7 +14,7 @@ char **eval_strings_copy(const char *const *items, size_t n)
 	for (size_t i = 0; list && i < n; i++) {
 		list[i] = strdup(items[i]);
 		if (!list[i]) {
-			eval_strings_free(list);
+			strings_free(list);
 			return NULL;
 		}
 	}
@@ -41,14 +35,6 @@ static void add(EnvList *l, char *entry)
 		return;
 	}
 	l->items[l->n++] = entry;
-}
-
-static size_t count(char *const *list)
-{
-	size_t n = 0;
-	while (list && list[n])
-		n++;
-	return n;
 }
 
 static bool names(const char *entry, const char *name)
@@ -87,7 +73,7 @@ static void add_gpu(EnvList *l, const ChildSpec *c, const EvalRequest *rq)
 int eval_environment(const ChildSpec *c, const EvalRequest *rq, char ***ret, Err *err)
 {
 	bool gpu_decided = eval_leased_gpu(rq) != NULL;
-	EnvList l = {.size = count(c->env) + count(environ) + 3};
+	EnvList l = {.size = strings_count(c->env) + strings_count(environ) + 3};
 
 	l.items = calloc(l.size, sizeof(*l.items));
 	if (!l.items)
@@ -100,7 +86,7 @@ int eval_environment(const ChildSpec *c, const EvalRequest *rq, char ***ret, Err
 			add(&l, strdup(*e));
 	add_gpu(&l, c, rq);
 	if (l.failed) {
-		eval_strings_free(l.items);
+		strings_free(l.items);
 		return err_oom(err);
 	}
 	*ret = l.items;

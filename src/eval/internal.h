@@ -69,6 +69,5 @@ int eval_environment(const ChildSpec *c, const EvalRequest *rq, char ***ret, Err
 /* The UUID of the leased GPU; NULL without a lease, or when the lease is of a GPU without a name.
  */
 const char *eval_leased_gpu(const EvalRequest *rq);
-void eval_strings_free(char **list);
 /* A NULL-terminated copy; NULL when out of memory. */
 char **eval_strings_copy(const char *const *items, size_t n);

@@ -11,7 +11,7 @@
 
 void allowed_done(Allowed *a)
 {
-	list_free(a->words);
+	strings_free(a->words);
 	*a = (Allowed){0};
 }
 
@@ -35,7 +35,7 @@ void adoption_done(Adoption *a)
 	free(a->fingerprint);
 	free(a->command);
 	free(a->dropin);
-	list_free(a->after);
+	strings_free(a->after);
 	*a = (Adoption){0};
 }
 
@@ -61,7 +61,7 @@ int allowed_copy(const Allowed *a, Allowed *ret)
 {
 	Allowed c = {.has_range = a->has_range, .min = a->min, .max = a->max};
 	for (char **w = a->words; w && *w; w++)
-		if (list_add(&c.words, strdup(*w)) < 0) {
+		if (strings_add(&c.words, strdup(*w)) < 0) {
 			allowed_done(&c);
 			return -ENOMEM;
 		}
@@ -88,7 +88,7 @@ static int read_words(const char *text, Allowed *a, Err *err)
 			free(word);
 			return err_set(err, -EINVAL, "'%.100s' is no value", text);
 		}
-		if (list_add(&a->words, word) < 0)
+		if (strings_add(&a->words, word) < 0)
 			return err_oom(err);
 		text += len;
 		if (!*text)

@@ -124,7 +124,7 @@ static int take_list(const json_t *v, size_t max, char ***ret)
 	json_array_foreach (v, i, item) {
 		if (!json_is_string(item))
 			return -EBADMSG;
-		if (list_add(ret, strdup(json_string_value(item))) < 0)
+		if (strings_add(ret, strdup(json_string_value(item))) < 0)
 			return -ENOMEM;
 	}
 	return 0;

@@ -247,7 +247,7 @@ static int list_units(int dir, const char *path, char ***ret, Err *err)
 		size_t len = strlen(e->d_name);
 		if (e->d_name[0] == '.' || len <= 5 || strcmp(e->d_name + len - 5, ".json") != 0)
 			continue;
-		r = list_add(ret, strndup(e->d_name, len - 5));
+		r = strings_add(ret, strndup(e->d_name, len - 5));
 		if (r < 0)
 			r = err_oom(err);
 		else if (++n > ADOPTIONS_MAX)
@@ -262,7 +262,7 @@ static int list_units(int dir, const char *path, char ***ret, Err *err)
 int adoption_load_all(const ProductionPlaces *p, Adoption **ret, size_t *ret_n, Err *err)
 {
 	_cleanup_(close_fd) int dir = -1;
-	_cleanup_(list_freep) char **units = NULL;
+	_cleanup_(strings_freep) char **units = NULL;
 	size_t n = 0;
 	int r = open_dir(p, &dir, err);
 

@@ -1,6 +1,7 @@
 #pragma once
 /* What the files of this folder share about a unit's texts. Pure. */
 #include "base/cleanup.h"
+#include "base/strings.h"
 #include "production/adoption.h"
 
 /* --- specifier.c ------------------------------------------------------------------------------ */
@@ -43,14 +44,6 @@ int unitenv_get(const AdoptInput *in, const char *name, char **ret, char **ret_f
 		Err *err) _must_check_;
 /* Would UnsetEnvironment= take it away again? 1 or 0. */
 int unitenv_unsets(const AdoptInput *in, const char *name, Err *err) _must_check_;
-
-/* --- Lists that end in NULL ------------------------------------------------------------------- */
-
-char **list_free(char **list); /* accepts NULL, returns NULL */
-DEFINE_CLEANUP(char **, list_free)
-/* Takes `one` over, also when it fails; -ENOMEM also for NULL. */
-int list_add(char ***list, char *one) _must_check_;
-bool list_has(char *const *list, const char *one);
 
 /* --- dropin.c ---------------------------------------------------------------------- */
 

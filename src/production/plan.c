@@ -177,7 +177,7 @@ static int take_after(Draft *d)
 		if (!is_unit_name(*u) || strcmp(*u, d->in->unit) == 0)
 			return err_set(d->err, -EINVAL, "%s cannot start after '%.100s'",
 				       d->in->unit, *u);
-		if (!list_has(d->a.after, *u) && list_add(&d->a.after, strdup(*u)) < 0)
+		if (!strings_has(d->a.after, *u) && strings_add(&d->a.after, strdup(*u)) < 0)
 			return err_oom(d->err);
 	}
 	if (!d->a.after && !(d->a.after = calloc(1, sizeof(*d->a.after))))
@@ -276,7 +276,7 @@ static void draft_done(Draft *d)
 {
 	unitcommand_done(&d->cmd);
 	free(d->argv);
-	list_free(d->env_files);
+	strings_free(d->env_files);
 	adoption_done(&d->a);
 }
 

@@ -57,7 +57,7 @@ static int from_settings(const AdoptInput *in, const char *name, char **ret, cha
 int unitenv_files(const AdoptInput *in, char ***ret, Err *err)
 {
 	_cleanup_(unitsettings_done) UnitSettings s = {0};
-	_cleanup_(list_freep) char **list = NULL;
+	_cleanup_(strings_freep) char **list = NULL;
 	int r = unitsettings_read(in->files, in->n_files, "Service", "EnvironmentFile", &s, err);
 	if (r < 0)
 		return r;
@@ -70,7 +70,7 @@ int unitenv_files(const AdoptInput *in, char ***ret, Err *err)
 		if (r < 0)
 			return err_wrap(err, r, "%s: EnvironmentFile=%s", s.items[i].path,
 					s.items[i].value);
-		if (list_add(&list, path) < 0)
+		if (strings_add(&list, path) < 0)
 			return err_oom(err);
 	}
 	*ret = TAKE_PTR(list);
@@ -111,7 +111,7 @@ static int from_file(const AdoptInput *in, const char *entry, const char *name, 
 
 int unitenv_get(const AdoptInput *in, const char *name, char **ret, char **ret_from, Err *err)
 {
-	_cleanup_(list_freep) char **files = NULL;
+	_cleanup_(strings_freep) char **files = NULL;
 	_cleanup_free_ char *value = NULL;
 	_cleanup_free_ char *from = NULL;
 	int r = from_settings(in, name, &value, &from, err);

@@ -154,16 +154,26 @@ void unitcommand_done(UnitCommand *c)
 	*c = (UnitCommand){0};
 }
 
+/* There is always room up to the next power of two: a line may have half a million words. */
+static int make_room(UnitCommand *c)
+{
+	if (c->n & (c->n - 1))
+		return 0;
+	UnitWord *more = reallocarray(c->words, c->n ? 2 * c->n : 1, sizeof(*more));
+	if (!more)
+		return -ENOMEM;
+	c->words = more;
+	return 0;
+}
+
 static int add_word(UnitCommand *c, size_t i, UnitWord w)
 {
-	UnitWord *more = w.value ? reallocarray(c->words, c->n + 1, sizeof(*more)) : NULL;
-	if (!more) {
+	if (!w.value || make_room(c) < 0) {
 		free(w.value);
 		return -ENOMEM;
 	}
-	c->words = more;
-	memmove(more + i + 1, more + i, (c->n - i) * sizeof(*more));
-	more[i] = w;
+	memmove(c->words + i + 1, c->words + i, (c->n - i) * sizeof(*c->words));
+	c->words[i] = w;
 	c->n++;
 	return 0;
 }

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/strings.h"
 #include "production/adoption.h"
 
 enum {
@@ -32,14 +33,6 @@ static bool is_number(const char *text, double *ret)
 	return !errno && end != text && !*end && isfinite(*ret);
 }
 
-static bool is_one_of(const char *value, char *const *words)
-{
-	for (size_t i = 0; words[i]; i++)
-		if (strcmp(words[i], value) == 0)
-			return true;
-	return false;
-}
-
 int allowed_check(const Allowed *a, const char *parameter, const char *value, Err *err)
 {
 	double v;
@@ -48,7 +41,7 @@ int allowed_check(const Allowed *a, const char *parameter, const char *value, Er
 			       "the value of %s is not plain text: at most %d of letters, digits "
 			       "and ._:/@+-, and no '-' in front",
 			       parameter, VALUE_CHARS_MAX);
-	if (a->words && !is_one_of(value, a->words))
+	if (a->words && !strings_has(a->words, value))
 		return err_set(err, -EPERM,
 			       "%s may not be \"%s\": it is none of the values that were allowed "
 			       "when the unit was adopted",

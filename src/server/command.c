@@ -6,66 +6,12 @@
 
 #include "base/json.h"
 #include "base/str.h"
-
-static void strv_done(char ***v)
-{
-	for (char **p = *v; p && *p; p++)
-		free(*p);
-	free(*v);
-	*v = NULL;
-}
-
-static size_t strv_len(char *const *v)
-{
-	size_t n = 0;
-
-	while (v && v[n])
-		n++;
-	return n;
-}
-
-static int strv_copy(char *const *from, char ***ret)
-{
-	_cleanup_(strv_done) char **v = calloc(strv_len(from) + 1, sizeof(*v));
-
-	if (!v)
-		return -ENOMEM;
-	for (size_t i = 0; from && from[i]; i++)
-		if (!(v[i] = strdup(from[i])))
-			return -ENOMEM;
-	*ret = TAKE_PTR(v);
-	return 0;
-}
-
-static void strv_remove(char **v, size_t at)
-{
-	free(v[at]);
-	do
-		v[at] = v[at + 1];
-	while (v[at++]);
-}
-
-/* Puts `text` in front of what is at `at`. Takes `text`, also when it fails. */
-static int strv_insert(char ***v, size_t at, char *text)
-{
-	size_t n = strv_len(*v);
-	char **bigger = text ? realloc(*v, (n + 2) * sizeof(*bigger)) : NULL;
-
-	if (!bigger) {
-		free(text);
-		return -ENOMEM;
-	}
-	*v = bigger;
-	memmove(bigger + at + 1, bigger + at, (n - at) * sizeof(*bigger));
-	bigger[at] = text;
-	bigger[n + 1] = NULL;
-	return 0;
-}
+#include "base/strings.h"
 
 void servercommand_done(ServerCommand *c)
 {
-	strv_done(&c->argv);
-	strv_done(&c->env);
+	strings_free(c->argv);
+	strings_free(c->env);
 	free(c->cwd);
 	free(c->user);
 	free(c->group);
@@ -84,9 +30,11 @@ int servercommand_copy(const ServerCommand *from, ServerCommand *ret)
 {
 	_cleanup_(servercommand_done) ServerCommand c = {0};
 
-	if (strv_copy(from->argv, &c.argv) < 0 || strv_copy(from->env, &c.env) < 0 ||
-	    text_copy(from->cwd, &c.cwd) < 0 || text_copy(from->user, &c.user) < 0 ||
-	    text_copy(from->group, &c.group) < 0 || text_copy(from->from, &c.from) < 0)
+	c.argv = strings_copy(from->argv);
+	c.env = strings_copy(from->env);
+	if (!c.argv || !c.env || text_copy(from->cwd, &c.cwd) < 0 ||
+	    text_copy(from->user, &c.user) < 0 || text_copy(from->group, &c.group) < 0 ||
+	    text_copy(from->from, &c.from) < 0)
 		return -ENOMEM;
 	c.limits = from->limits ? js_deep_copy(from->limits) : NULL;
 	if (from->limits && !c.limits)
@@ -184,7 +132,7 @@ static int write_value(ServerCommand *c, const Found *f, const char *value)
 		return replace(word, str_fmt("%.*s%s", (int)(f->joined - *word), *word, value));
 	if (c->argv[f->at + 1])
 		return replace(&c->argv[f->at + 1], strdup(value));
-	return strv_insert(&c->argv, f->at + 1, strdup(value));
+	return strings_insert(&c->argv, f->at + 1, value);
 }
 
 static size_t end_of_flags(const ServerCommand *c)
@@ -199,9 +147,9 @@ static size_t end_of_flags(const ServerCommand *c)
 static int add_flag(ServerCommand *c, const char *name, const char *value)
 {
 	size_t at = end_of_flags(c);
-	int r = strv_insert(&c->argv, at, strdup(name));
+	int r = strings_insert(&c->argv, at, name);
 
-	return r == 0 && value ? strv_insert(&c->argv, at + 1, strdup(value)) : r;
+	return r == 0 && value ? strings_insert(&c->argv, at + 1, value) : r;
 }
 
 int command_set_flag(ServerCommand *c, const char *const *names, const char *value)
@@ -213,8 +161,8 @@ int command_set_flag(ServerCommand *c, const char *const *names, const char *val
 		there = true;
 		if (!value) {
 			if (!f.joined && c->argv[f.at + 1])
-				strv_remove(c->argv, f.at + 1);
-			strv_remove(c->argv, f.at);
+				strings_remove(c->argv, f.at + 1);
+			strings_remove(c->argv, f.at);
 			i = f.at;
 			continue;
 		}
@@ -236,7 +184,7 @@ int command_set_switch(ServerCommand *c, const char *const *names, bool on)
 			there = true;
 			break;
 		}
-		strv_remove(c->argv, f.at);
+		strings_remove(c->argv, f.at);
 	}
 	return on && !there ? add_flag(c, names[0], NULL) : 0;
 }
@@ -256,7 +204,7 @@ static size_t find_env(const ServerCommand *c, const char *name, size_t before)
 
 const char *command_env(const ServerCommand *c, const char *name)
 {
-	size_t i = find_env(c, name, strv_len(c->env));
+	size_t i = find_env(c, name, strings_count(c->env));
 
 	return i == SIZE_MAX ? NULL : c->env[i] + strlen(name) + 1;
 }
@@ -267,13 +215,13 @@ int command_set_env(ServerCommand *c, const char *name, const char *value)
 
 	if (value && !text)
 		return -ENOMEM;
-	for (size_t i = strv_len(c->env); (i = find_env(c, name, i)) != SIZE_MAX;)
-		strv_remove(c->env, i);
+	for (size_t i = strings_count(c->env); (i = find_env(c, name, i)) != SIZE_MAX;)
+		strings_remove(c->env, i);
 	if (!text)
 		return 0;
 	if (!c->env && !(c->env = calloc(1, sizeof(*c->env)))) {
 		free(text);
 		return -ENOMEM;
 	}
-	return strv_insert(&c->env, strv_len(c->env), text);
+	return strings_add(&c->env, text);
 }

@@ -238,6 +238,7 @@ TEST(a_follower_that_does_not_read_is_dropped_and_the_others_lose_nothing)
 	say(&b, slow, "{\"do\": \"follow\"}\n");
 	say(&b, good, "{\"do\": \"follow\"}\n");
 	json_auto_t *began = answer(&b, good);
+	CHECK(began);
 	int sent = 0;
 	for (; b.c->n_clients == 2; sent++) {
 		CHECK(sent < 1000);
@@ -258,6 +259,7 @@ TEST(out_of_memory_for_an_event_is_no_event)
 	int fd = client(&b);
 	say(&b, fd, "{\"do\": \"follow\"}\n");
 	json_auto_t *began = answer(&b, fd);
+	CHECK(began);
 	control_tell(b.c, NULL);
 	CHECK_INT(b.c->n_clients, 1);
 	close(fd);

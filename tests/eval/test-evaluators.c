@@ -4,6 +4,7 @@
 
 #include "base/file.h"
 #include "base/json.h"
+#include "base/strings.h"
 #include "eval/internal.h"
 #include "support.h"
 #include "test.h"
@@ -184,7 +185,7 @@ TEST(a_lease_of_a_gpu_without_a_name_leaves_the_choice_to_the_evaluator)
 	CHECK_OK(eval_environment(&none, &rq, &env, NULL));
 	for (char **e = env; *e; e++)
 		CHECK(strncmp(*e, "CUDA_VISIBLE_DEVICES", 20) != 0);
-	eval_strings_free(env);
+	strings_free(env);
 	lease_release(rq.lease);
 	snprintf(file, sizeof(file), "%s/gpu-default.lock", dir);
 	unlink(file);
