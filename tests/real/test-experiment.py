@@ -2,7 +2,7 @@
 """A small real experiment: llama-server's context, slots and threads beside whisper-server, from the search to the end;
 and single trials whose services are started wrong or die, in every way that the system allows.
 
-DREAM_SOAK=1 (make soak) takes a whole space and as many samples as a 95th percentile needs."""
+DREAM_SOAK=1 (make soak) takes the whole space and as many samples as a 95th percentile needs."""
 import http.client
 import json
 import os
@@ -15,11 +15,11 @@ from servers import FILES, LLAMA, WHISPER, Box, clips, language_model, run_all, 
 
 LARGE = bool(os.environ.get("DREAM_SOAK"))
 SIZE = dict(requests=140, n_clips=140, candidates=12, generations=4, wall=1500, pairs=6, trial=300) if LARGE else \
-    dict(requests=24, n_clips=16, candidates=4, generations=1, wall=150, pairs=2, trial=30)
+    dict(requests=24, n_clips=16, candidates=6, generations=1, wall=150, pairs=4, trial=30)
 
 CONFIG = """
 version: 1
-run: {{seed: 7, artifact_root: artifacts/dream, logdir: logs/dream}}
+run: {{seed: {seed}, artifact_root: artifacts/dream, logdir: logs/dream}}
 experiments:
   - name: real
     description: How llama-server and whisper-server share two cores
@@ -49,17 +49,17 @@ experiments:
         ready_timeout: {ready}
         stop_timeout: 5 s
     objectives:
-      llm_latency_ms: {{goal: minimize, weight: 0.4, worst: 1000, tolerance: 0.5}}
-      stt_latency_ms: {{goal: minimize, weight: 0.6, worst: 1000, tolerance: 0.5}}
+      llm_latency_ms: {{goal: minimize, weight: 0.4, worst: 100, tolerance: 0.5}}
+      stt_latency_ms: {{goal: minimize, weight: 0.6, worst: 500, tolerance: 0.5}}
     workloads:
+      bursty:
+        capacity_max: {capacity}
+        llm: {{arrivals: gamma, cv: 2, rate: 10, requests: {requests}, warmup: 1, prompt_tokens: {{median: 6}},
+              output_tokens: {{median: {tokens}, sigma: 0}}, limit: 1 s}}
+        stt: {{arrivals: closed, users: 1, requests: {n_clips}, warmup: 1, limit: 5 s}}
       steady:
         capacity_max: {capacity}
         llm: {{arrivals: closed, users: 1, requests: {requests}, warmup: 1, prompt_tokens: {{median: 6}},
-              output_tokens: {{median: {tokens}, sigma: 0}}, limit: 1 s}}
-        stt: {{arrivals: closed, users: 1, requests: {n_clips}, warmup: 1, limit: 5 s}}
-      bursty:
-        capacity_max: {capacity}
-        llm: {{arrivals: gamma, cv: 2, rate: 20, requests: {requests}, warmup: 1, prompt_tokens: {{median: 6}},
               output_tokens: {{median: {tokens}, sigma: 0}}, limit: 1 s}}
         stt: {{arrivals: closed, users: 1, requests: {n_clips}, warmup: 1, limit: 5 s}}
     budget: {{wallclock_sec: {wall}, trial_timeout_sec: {trial}, max_candidates: {candidates},
@@ -70,8 +70,8 @@ experiments:
 
 
 def configuration(**change):
-    values = dict(judge=[LLAMA, "-m", language_model()], clips=clips(), alone="false", ready="20 s", tokens=8,
-                  contexts=[256, 512], voice=[WHISPER, "-m", speech_model(), "-t", "1", "-bs", "1", "-bo", "1", "-nf", "-nt"],
+    values = dict(judge=[LLAMA, "-m", language_model()], clips=clips(), alone="false", ready="20 s", tokens=32,
+                  contexts=[256, 512], seed=7, voice=[WHISPER, "-m", speech_model(), "-t", "1", "-bs", "1", "-bo", "1", "-nf", "-nt"],
                   capacity=4 if LARGE else 0, **SIZE)
     values.update(change)
     for service in ("judge", "voice"):
@@ -190,8 +190,9 @@ def the_settings_of_a_candidate_reach_the_server():
         assert t.end(p)["status"] == "ok"
 
 
-def a_search_ends_with_a_winner_or_says_that_nothing_is_better():
-    with Trials() as t:
+def search(seed):
+    """What the winner changes; None where nothing was found to be better."""
+    with Trials(seed=seed) as t:
         done = t.box.run(env=t.env(), timeout=SIZE["wall"] + 120)
         assert done.code in (0, 3), done
         rows = t.box.json("trials", "-c", t.box.config, "--json")
@@ -206,6 +207,16 @@ def a_search_ends_with_a_winner_or_says_that_nothing_is_better():
         assert ("winner" in done.out and promotions) if done.code == 0 else "no winner" in done.out, done
         t.box.verify()
         t.nothing_is_left()
+        print("\n".join("# " + line for line in done.out.splitlines()), flush=True)
+        return {name: to for name, _, to, _ in promotions["real"][3]} if promotions else None
+
+
+def a_search_ends_with_a_winner_that_listens_to_less_of_the_silence():
+    """whisper's encoder works on audio_ctx frames whatever the clip; ours are short, so 256 frames cost a sixth. What
+    wins beside it is the machine's business: so two tries, as a few trials may miss it or drown in other work."""
+    winner = search(7) or search(11)
+    assert winner, "no winner in two searches"
+    assert winner["audio_ctx"] == 256, winner
 
 
 # --- Started wrong ---
@@ -299,7 +310,7 @@ def a_server_that_stands_still_ends_the_trial_at_its_deadline():
 run_all([
     a_trial_measures_both_services_together,
     the_settings_of_a_candidate_reach_the_server,
-    a_search_ends_with_a_winner_or_says_that_nothing_is_better,
+    a_search_ends_with_a_winner_that_listens_to_less_of_the_silence,
     a_wrong_start_has_its_outcome_and_its_cause,
     a_start_that_hangs_ends_in_time,
     a_server_killed_in_mid_stream_is_a_crash_within_a_second,
