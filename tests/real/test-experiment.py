@@ -303,7 +303,7 @@ def a_server_that_stands_still_ends_the_trial_at_its_deadline():
     with Trials(tokens=300, requests=40, trial=8) as t:
         p, since = in_mid_stream(t, signal.SIGSTOP)
         m = t.end(p)
-        assert m["status"] == "timeout" and "8 s" in m["reason"], m
+        assert m["status"] == "timeout" and "8.0 s" in m["reason"], m
         assert time.monotonic() - since < 15
 
 
