@@ -52,12 +52,13 @@ static Point with_one_change(const CompareSpec *s, size_t dim)
 	return p;
 }
 
-static bool has_arm(const Compare *c, const Point *p)
+/* c->n_arms: none. */
+static size_t find_arm(const Compare *c, const Point *p)
 {
-	for (size_t i = 0; i < c->n_arms; i++)
-		if (point_equal(c->spec.space, &c->arms[i].point, p))
-			return true;
-	return false;
+	size_t i = 0;
+	while (i < c->n_arms && !point_equal(c->spec.space, &c->arms[i].point, p))
+		i++;
+	return i;
 }
 
 static void add_arms(Compare *c)
@@ -70,10 +71,23 @@ static void add_arms(Compare *c)
 			continue;
 		/* With a single change this is the candidate itself, and known. */
 		Point p = with_one_change(s, d);
-		if (!has_arm(c, &p) && space_allows(s->space, &p, NULL))
+		if (find_arm(c, &p) == c->n_arms && space_allows(s->space, &p, NULL))
 			c->arms[c->n_arms++] =
 			    (CompareArm){.role = ROLE_ABLATION, .dim = d, .point = p};
 	}
+}
+
+CompareAlone compare_alone(const Compare *c, size_t dim, size_t *ret_arm)
+{
+	const Space *space = c->spec.space;
+	Point p = with_one_change(&c->spec, dim);
+	size_t arm = find_arm(c, &p);
+	if (arm == c->n_arms)
+		return space_allows(space, &p, NULL) ? ALONE_OFF : ALONE_NOT_ALLOWED;
+	if (c->arms[arm].role == ROLE_BASELINE)
+		return ALONE_NOTHING;
+	*ret_arm = arm;
+	return ALONE_MEASURED;
 }
 
 /* --- Order ----------------------------------------------------------------------------------- */

@@ -58,6 +58,18 @@ int compare_new(const CompareSpec *spec, Compare **ret, Err *err) _must_check_;
 Compare *compare_free(Compare *c); /* accepts NULL, returns NULL */
 DEFINE_CLEANUP(Compare *, compare_free)
 
+/* What is known of one changed parameter by itself. */
+typedef enum CompareAlone {
+	ALONE_MEASURED,
+	ALONE_OFF,	   /* `ablation` is off */
+	ALONE_NOT_ALLOWED, /* the space forbids the baseline with this one change */
+	ALONE_NOTHING,	   /* without the other changes this parameter is not in use */
+} CompareAlone;
+
+/* *ret_arm: the arm that shows it, which is the candidate's own where this change brings all the
+ * others with it; else untouched. */
+CompareAlone compare_alone(const Compare *c, size_t dim, size_t *ret_arm);
+
 size_t compare_arms(const Compare *c);
 const CompareArm *compare_arm(const Compare *c, size_t i);
 size_t compare_steps(const Compare *c);

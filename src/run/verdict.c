@@ -102,31 +102,32 @@ static json_t *targets_json(const Experiment *x, const char *parameter, bool *fa
 	return list;
 }
 
-/* The arm that shows what this parameter does alone; the number of arms when none does. */
-static size_t arm_of(const Turn *t, size_t dim, size_t n_changed)
+static const char *why_not_alone(CompareAlone alone)
 {
-	size_t n = compare_arms(t->compare);
-	for (size_t i = 0; i < n; i++) {
-		const CompareArm *arm = compare_arm(t->compare, i);
-		if (arm->role == ROLE_ABLATION && arm->dim == dim)
-			return i;
-		if (arm->role == ROLE_CANDIDATE && n_changed == 1)
-			return i;
+	switch (alone) {
+	case ALONE_OFF:
+		return "not measured: the configuration says `ablation: false`";
+	case ALONE_NOT_ALLOWED:
+		return "not measured: the search space does not allow this change without the "
+		       "others";
+	case ALONE_NOTHING:
+		return "not measured: without the other changes this parameter is not in use";
+	case ALONE_MEASURED:
+		break;
 	}
-	return n;
+	return "";
 }
 
-/* What one parameter does alone, with its interval; why not, when it cannot run alone. */
-static int effect_json(const Turn *t, size_t arm, json_t **ret)
+/* What one parameter does alone, with its interval; why not, when that was not measured. */
+static int effect_json(const Turn *t, size_t dim, json_t **ret)
 {
 	bool failed = false;
+	size_t arm = 0;
+	CompareAlone how = compare_alone(t->compare, dim, &arm);
 	json_auto_t *o = json_object();
-	if (arm == compare_arms(t->compare)) {
+	if (how != ALONE_MEASURED) {
 		js_set(o, "verdict", js_text("not_measured"), &failed);
-		js_set(o, "reason",
-		       js_text("not measured: the space does not allow it without the others, or "
-			       "ablation is off"),
-		       &failed);
+		js_set(o, "reason", js_text(why_not_alone(how)), &failed);
 	} else {
 		WinnerReport alone = {0};
 		int r = compare_effect(t->compare, arm, &t->x->goals, &alone);
@@ -144,14 +145,6 @@ static int effect_json(const Turn *t, size_t arm, json_t **ret)
 	return 0;
 }
 
-static size_t count_changed(const Turn *t, const Point *p)
-{
-	size_t n = 0;
-	for (size_t d = 0; d < space_dims(t->x->space); d++)
-		n += p->level[d] != t->x->baseline_point.level[d];
-	return n;
-}
-
 static json_t *level_json(const Turn *t, size_t dim, uint32_t level)
 {
 	return level == SPACE_INACTIVE ? json_null() : space_value(t->x->space, dim, level);
@@ -161,13 +154,12 @@ static int changes_json(const Turn *t, const Point *p, json_t **ret)
 {
 	json_auto_t *list = json_array();
 	bool failed = !list;
-	size_t n_changed = count_changed(t, p);
 	for (size_t d = 0; d < space_dims(t->x->space) && !failed; d++) {
 		uint32_t from = t->x->baseline_point.level[d], to = p->level[d];
 		if (from == to)
 			continue;
 		json_t *effect = NULL;
-		if (effect_json(t, arm_of(t, d, n_changed), &effect) < 0)
+		if (effect_json(t, d, &effect) < 0)
 			return -ENOMEM;
 		json_t *o = json_object();
 		const char *name = space_name(t->x->space, d);

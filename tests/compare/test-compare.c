@@ -69,6 +69,14 @@ TEST(workloads_take_turns)
 		      compare_step(c, round * 4 + 2).workload);
 }
 
+/* The arm that shows what a parameter does by itself, or why there is none, negative. */
+static int alone(const Compare *c, size_t dim)
+{
+	size_t arm = SIZE_MAX;
+	CompareAlone how = compare_alone(c, dim, &arm);
+	return how == ALONE_MEASURED ? (int)arm : -(int)how;
+}
+
 TEST(each_changed_parameter_gets_an_arm_of_its_own)
 {
 	_cleanup_(space_freep) Space *s = space_of(two_params, NULL);
@@ -93,6 +101,7 @@ TEST(a_single_change_needs_no_ablation)
 	CompareSpec spec = spec_of(s, (Point){{2, 2, 0}}, (Point){{4, 2, 0}});
 	CHECK_OK(compare_new(&spec, &c, NULL));
 	CHECK_INT(compare_arms(c), 2);
+	CHECK_INT(alone(c, 0), 1);
 }
 
 TEST(ablation_can_be_switched_off)
@@ -103,6 +112,7 @@ TEST(ablation_can_be_switched_off)
 	spec.ablation = false;
 	CHECK_OK(compare_new(&spec, &c, NULL));
 	CHECK_INT(compare_arms(c), 2);
+	CHECK_INT(alone(c, 0), -ALONE_OFF);
 }
 
 TEST(a_forbidden_ablation_is_left_out)
@@ -114,6 +124,8 @@ TEST(a_forbidden_ablation_is_left_out)
 	CHECK_OK(compare_new(&spec, &c, NULL));
 	CHECK_INT(compare_arms(c), 3);
 	CHECK_INT(compare_arm(c, 2)->dim, 1);
+	CHECK_INT(alone(c, 0), -ALONE_NOT_ALLOWED);
+	CHECK_INT(alone(c, 1), 2);
 }
 
 TEST(a_parameter_that_another_brings_to_life_belongs_to_its_change)
@@ -130,6 +142,22 @@ TEST(a_parameter_that_another_brings_to_life_belongs_to_its_change)
 	CHECK_INT(compare_arms(c), 4);
 	CHECK(point_equal(s, &compare_arm(c, 2)->point, &(Point){{1, 2, 0}}));
 	CHECK(point_equal(s, &compare_arm(c, 3)->point, &(Point){{0, SPACE_INACTIVE, 1}}));
+	CHECK_INT(alone(c, 0), 2);
+	CHECK_INT(alone(c, 1), -ALONE_NOTHING);
+}
+
+TEST(a_change_that_brings_all_others_with_it_is_known_by_the_candidate)
+{
+	_cleanup_(space_freep) Space *s =
+	    space_of("mode: [plain, draft]\n"
+		     "draft_tokens: {values: [1, 2, 3], when: {mode: draft}}\n",
+		     NULL);
+	_cleanup_(compare_freep) Compare *c = NULL;
+	CompareSpec spec = spec_of(s, (Point){{0, SPACE_INACTIVE}}, (Point){{1, 2}});
+	CHECK_OK(compare_new(&spec, &c, NULL));
+	CHECK_INT(compare_arms(c), 2);
+	CHECK_INT(alone(c, 0), 1);
+	CHECK_INT(alone(c, 1), -ALONE_NOTHING);
 }
 
 TEST(the_order_is_drawn_by_lot_and_repeats_with_the_seed)
