@@ -33,10 +33,13 @@ struct CapacityRun {
 	Stream load;		/* of the first */
 	int64_t level, began_us;
 	size_t levels;
-	int disturbed;	   /* how often in a row the generator itself was, at this level */
-	double spread;	   /* of the deciding value at the highest level that met, as a share of it;
-			      NAN:     it has no interval */
-	int64_t n;	   /* requests there */
+	int disturbed; /* how often in a row the generator itself was, at this level */
+	double spread; /* of the deciding value at the highest level that met, as a share of it;
+			  NAN:     it has no interval */
+	int64_t n;     /* requests there */
+	/* Levels where chance is not the reason: the highest that met (0: none), the lowest that
+	 * did not (max + 1: none). */
+	int64_t sure_met, sure_failed;
 	char failure[120]; /* what the first request said that failed at a level that did not meet;
 			      "": none failed */
 	Traffic *traffic;
@@ -113,9 +116,30 @@ static int measure_spread(CapacityRun *c, const StreamResult *r)
 	c->spread = (double)NAN;
 	double at = stats_quantile(x, n, q);
 	if (q < 1 && isfinite(at) && at > 0 &&
-	    stats_quantile_interval_near(x, n, (double)n, q, 0.95, &lo, &hi, NULL) == 0)
+	    stats_quantile_interval_near(x, n, (double)n, q, 0.95, &lo, &hi, NULL) == 0) {
 		c->spread = (fmin(hi, 2 * at) - lo) / (2 * 1.96) / at;
+		if (hi <= 1 && c->level > c->sure_met)
+			c->sure_met = c->level;
+	}
 	return 0;
+}
+
+/* Would a level that did not meet fail again? Not where as many misses may come by chance. */
+static void note_failed(CapacityRun *c, const StreamResult *r)
+{
+	size_t n = 0, missed = 0;
+	double lo, hi;
+	for (size_t i = 0; i < r->n; i++) {
+		const Exchange *e = &r->exchanges[i];
+		if (!e->measured || e->end_us == 0 || e->failed == EXCHANGE_UNFINISHED)
+			continue;
+		n++;
+		missed += !exchange_meets(&c->load, e);
+	}
+	bool sure = !r->stopped_early || /* a queue that grew */
+		    stats_share_interval(missed, n, 0.95, &lo, &hi) < 0 || lo > 1 - c->spec.share;
+	if (sure && c->level < c->sure_failed)
+		c->sure_failed = c->level;
 }
 
 static bool level_met(const CapacityRun *c, const StreamResult *r)
@@ -165,11 +189,13 @@ static void finish(CapacityRun *c, bool in_time, const char *limited_why, const 
 	const Capacity *k = &c->capacity;
 	bool known = isfinite(c->spread);
 	double met = (double)k->met, half = 1.96 * c->spread * met;
+	double lo = fmin(fmax(0, met - half), (double)c->sure_met);
+	double hi = fmin((double)k->max, fmax(met + half, (double)(c->sure_failed - 1)));
 	CapacityResult r = {
 	    .capacity = k->met,
-	    .se = known ? c->spread * met : 0,
-	    .lo = known ? fmax(0, met - half) : (double)NAN,
-	    .hi = known ? fmin((double)k->max, met + half) : (double)NAN,
+	    .se = known ? fmax(c->spread * met, (hi - lo) / (2 * 1.96)) : 0,
+	    .lo = known ? lo : (double)NAN,
+	    .hi = known ? hi : (double)NAN,
 	    .n = c->n,
 	    .levels = c->levels,
 	    .limited_by_client = limited_why,
@@ -207,8 +233,10 @@ static int level_told(CapacityRun *c, const TrafficResult *r)
 	bool met = r->n_streams > 0 && level_met(c, &r->streams[0]);
 	if (met && measure_spread(c, &r->streams[0]) < 0)
 		return -ENOMEM;
-	if (!met && r->n_streams > 0)
+	if (!met && r->n_streams > 0) {
+		note_failed(c, &r->streams[0]);
 		snprintf(c->failure, sizeof(c->failure), "%.119s", r->streams[0].first_error);
+	}
 	c->levels++;
 	c->disturbed = 0;
 	capacity_told(&c->capacity, c->level, met);
@@ -300,6 +328,7 @@ int capacity_run_start(sd_event *loop, const CapacityRunSpec *spec, CapacityDone
 			   .done = done,
 			   .ctx = ctx,
 			   .capacity = capacity_start(spec->max),
+			   .sure_failed = spec->max + 1,
 			   .loop = sd_event_ref(loop),
 			   .began_us = now_us(loop)};
 	c->streams = calloc(1 + spec->n_beside, sizeof(*c->streams));

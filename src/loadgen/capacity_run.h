@@ -6,7 +6,8 @@
  * The interval: for each request at the answer's level it is known which part of its limits it used
  * up; the quantile of these at `share` is what decides, and it has an interval. Latency grows with
  * the users, so a deciding value that is uncertain by a tenth makes the capacity uncertain by about
- * a tenth. */
+ * a tenth. It also reaches from the highest level whose good share is surely enough to the one
+ * below the lowest where it surely is not: between them the search took a turn by chance. */
 #include <stdbool.h>
 
 #include "loadgen/capacity.h"

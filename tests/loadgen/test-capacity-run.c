@@ -25,8 +25,10 @@ typedef struct Desk {
 	Incoming *at_work[SLOTS];
 	sd_event_source *timers[SLOTS];
 	int served, late;
-	int keeps_us_busy;	      /* so many requests cost the whole process its time */
-	int closes_after;	      /* so many answers; 0: never */
+	int keeps_us_busy; /* so many requests cost the whole process its time */
+	int closes_after;  /* so many answers; 0: never */
+	int fails_every;   /* so manieth request, the others are answered at once; 0: none */
+	int came;
 	int64_t spun_us, spun_cpu_us; /* and how much that was, by the clock and of a processor */
 } Desk;
 
@@ -85,6 +87,11 @@ static void on_request(void *ctx, Incoming *rq)
 {
 	Desk *d = ctx;
 	CHECK(d->waiting < WAITING_MAX);
+	if (d->fails_every > 0) {
+		bool fails = ++d->came % d->fails_every == 0;
+		(void)incoming_answer(rq, fails ? 500 : 200, "text/plain", "ok", 2);
+		return;
+	}
 	if (d->keeps_us_busy > 0) {
 		int64_t began = clock_mono_us(&clock_system), cpu_began = cpu_us();
 		while (clock_mono_us(&clock_system) < began + BUSY_US)
@@ -194,9 +201,27 @@ TEST(the_most_users_that_meet_the_limit_are_found)
 		test_fail(__FILE__, __LINE__, "%lld: %s", (long long)f.result.capacity,
 			  f.result.words);
 	CHECK(f.result.lo <= 4 && f.result.hi >= 4 && f.result.hi <= 8);
+	CHECK(f.disturbed || (f.result.lo > 3 && f.result.hi < 5));
 	CHECK(f.result.n >= 100);
 	CHECK_INT((long)f.result.levels, 6); /* 1, 2, 4, 8, 6, 5 */
 	CHECK(strstr(f.result.words, "4 users at once met the limits"));
+}
+
+/* Nine in a hundred fail where ten may: of a hundred requests that says nothing for sure. */
+TEST(levels_that_met_or_failed_by_chance_widen_the_interval)
+{
+	Found f;
+	search_spec(&(Desk){.fails_every = 11}, 1000000, 2, 0.9, &f);
+	CHECK_INT(f.result.capacity, 2);
+	CHECK(f.result.lo < 0.5 && f.result.hi > 1.5);
+	CHECK(f.result.se > 0.5);
+	search_spec(&(Desk){.fails_every = 9}, 1000000, 2, 0.9, &f);
+	CHECK_INT(f.result.capacity, 0);
+	CHECK(f.result.lo < 0.5 && f.result.hi > 1.5);
+	/* Where all fail there is no doubt. */
+	search_spec(&(Desk){.fails_every = 1}, 1000000, 2, 0.9, &f);
+	CHECK_INT(f.result.capacity, 0);
+	CHECK(f.result.hi < 0.5);
 }
 
 TEST(a_server_too_slow_for_one_user_has_no_capacity)
