@@ -1,7 +1,5 @@
 #include "loadgen/words.h"
 
-#include <math.h>
-
 #include "base/rng.h"
 
 static const char *const words[WORDS] = {
@@ -38,9 +36,7 @@ static const char *const words[WORDS] = {
 
 int64_t words_of_tokens(int64_t tokens)
 {
-	static const double tokens_a_word = 1.3;
-	int64_t n = llround((double)tokens / tokens_a_word);
-	return n > 0 ? n : 1;
+	return tokens > 0 ? tokens : 1;
 }
 
 void words_add(Str *out, uint64_t seed, uint64_t number, int64_t count)

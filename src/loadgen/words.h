@@ -9,8 +9,10 @@ enum {
 	WORDS = 256
 };
 
-/* How many words make about so many tokens: 1.3 tokens a word, as common tokenisers need for plain
- * English. Exact counts come from the server's `usage`. */
+/* How many words make about so many tokens: as many. The words are short and common, so that each is
+ * one token for most tokenisers (docs/measuring.md has which were tried); English text has 1.3 tokens
+ * a word because it also has rare words and punctuation. Exact counts come from the server's
+ * `usage`. */
 int64_t words_of_tokens(int64_t tokens);
 
 /* Appends text number `number` of the family `seed`, `words` words long, without anything that JSON

@@ -359,8 +359,8 @@ static void check_request(Protocol p, bool streaming, const char *extra, const c
 					    : json_object_get(sent, "prompt"));
 	CHECK(prompt);
 	if (strcmp(prompt, "mine") != 0) {
-		CHECK_INT(words_in(prompt), 20); /* 26 tokens at 1.3 a word */
-		CHECK_INT(e->prompt_words, 20);
+		CHECK_INT(words_in(prompt), 26); /* a token each */
+		CHECK_INT(e->prompt_words, 26);
 		json_object_set_new(messages ? message : sent, messages ? "content" : "prompt",
 				    json_string("P"));
 	}

@@ -296,7 +296,7 @@ TEST(a_trace_is_sent_as_it_was_recorded)
 	TrafficStream s = stream(w, &l);
 	stand_run(&w->stand, &s, 1);
 	const StreamResult *r = result(w, 0);
-	static const int64_t at[] = {0, 25000, 25000, 100000}, words[] = {10, 20, 30, 10},
+	static const int64_t at[] = {0, 25000, 25000, 100000}, words[] = {13, 26, 39, 13},
 			     tokens[] = {2, 3, 5, 7};
 	CHECK_INT(r->n, 4);
 	for (int i = 0; i < 4; i++) {
