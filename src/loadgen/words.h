@@ -9,9 +9,9 @@ enum {
 	WORDS = 256
 };
 
-/* How many words make about so many tokens: as many. The words are short and common, so that each is
- * one token for most tokenisers (docs/measuring.md has which were tried); English text has 1.3 tokens
- * a word because it also has rare words and punctuation. Exact counts come from the server's
+/* How many words make about so many tokens: as many. The words are short and common, so that each
+ * is one token for most tokenisers (docs/measuring.md has which were tried); English text has 1.3
+ * tokens a word because it also has rare words and punctuation. Exact counts come from the server's
  * `usage`. */
 int64_t words_of_tokens(int64_t tokens);
 

@@ -65,6 +65,14 @@ def the_manual_of_the_file_has_the_fields_of_the_schema():
         assert field in page, field
 
 
+def every_document_that_a_verb_prints_is_described():
+    text = (SOURCE / "docs" / "json.md").read_text()
+    headings = " ".join(re.findall(r"^## (.*)", text, re.M))
+    printed = {s for p in (SOURCE / "src" / "cli").glob("*.c") for s in re.findall(r'"(dream\.[a-z_-]+/v\d+)"', p.read_text())}
+    assert len(printed) > 15
+    assert not [s for s in sorted(printed) if s not in headings]
+
+
 def the_manual_pages_format_without_complaint():
     if not shutil.which("groff"):
         return "groff is not installed"
@@ -149,6 +157,7 @@ run_cases([
     the_version_is_one_line,
     the_manual_has_every_verb_and_every_option,
     the_manual_of_the_file_has_the_fields_of_the_schema,
+    every_document_that_a_verb_prints_is_described,
     the_manual_pages_format_without_complaint,
     bash_takes_the_completion,
     zsh_takes_the_completion,
