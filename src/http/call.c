@@ -2,6 +2,7 @@
  * with the room its request took. */
 #include <string.h>
 
+#include "connect/connect.h"
 #include "http/internal.h"
 
 enum {
@@ -206,11 +207,14 @@ void call_wake(HttpCall *call, int64_t now)
 		conn_connect(call);
 		return;
 	}
+	int unasked = !conn ? call->unasked : conn->state == CONN_ASKING ? -ETIMEDOUT : 0;
 	bool in_time = now < call->deadline_us;
-	HttpFault fault = !in_time				  ? HTTP_TIMEOUT
+	HttpFault fault = unasked				  ? HTTP_BROKER
+			  : !in_time				  ? HTTP_TIMEOUT
 			  : conn && conn->state == CONN_HANDSHAKE ? HTTP_TLS
 								  : HTTP_CONNECT;
 	if (conn)
 		conn_close(conn);
-	call_end(call, fault, ETIMEDOUT, NULL, now);
+	call_end(call, fault, unasked ? -unasked : ETIMEDOUT, unasked ? connect_why(unasked) : NULL,
+		 now);
 }

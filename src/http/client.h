@@ -26,6 +26,8 @@ void httptarget_done(HttpTarget *t);
 
 typedef struct HttpLoop HttpLoop;
 
+/* Connections over TCP come from dream-connect where the environment names it (connect/connect.h).
+ */
 int httploop_new(sd_event *loop, HttpLoop **ret, Err *err) _must_check_;
 HttpLoop *httploop_free(HttpLoop *l); /* after its clients; accepts NULL, returns NULL */
 DEFINE_CLEANUP(HttpLoop *, httploop_free)
@@ -58,6 +60,7 @@ typedef enum HttpFault {
 	HTTP_CLOSED,	/* the server closed before an answer began */
 	HTTP_TRUNCATED, /* or in the middle of it */
 	HTTP_GARBAGE,	/* it is not HTTP, or exceeds a limit */
+	HTTP_BROKER,	/* the server was never asked: dream-connect gave no connection */
 	HTTP_FAULT_MAX_,
 } HttpFault;
 

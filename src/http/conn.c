@@ -7,11 +7,14 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include "connect/connect.h"
 #include "http/internal.h"
 
 enum {
 	BACKLOG_WAIT_US = 2000, /* a unix socket whose backlog is full says so at once */
+	BROKER_WAIT_US = 20000, /* one that ended is started again by the next question */
 	EDGES = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
+	BROKER_EDGES = EPOLLIN | EPOLLET,
 };
 
 static void list_add(Conn **list, Conn *c)
@@ -118,13 +121,14 @@ static void send_rest(Conn *c)
 
 /* --- Connecting ------------------------------------------------------------------------------ */
 
-static Conn *conn_new(HttpClient *client, int fd)
+static Conn *conn_new(HttpClient *client, int fd, ConnState state)
 {
 	Conn *c = calloc(1, sizeof(*c));
 	if (!c)
 		return NULL;
-	*c = (Conn){.loop = client->loop, .client = client, .fd = fd, .state = CONN_CONNECTING};
-	struct epoll_event e = {.events = EDGES, .data.ptr = c};
+	*c = (Conn){.loop = client->loop, .client = client, .fd = fd, .state = state};
+	struct epoll_event e = {.events = state == CONN_ASKING ? BROKER_EDGES : EDGES,
+				.data.ptr = c};
 	if (epoll_ctl(client->loop->epfd, EPOLL_CTL_ADD, fd, &e) < 0) {
 		free(c);
 		return NULL;
@@ -160,23 +164,53 @@ static int opened(Conn *c)
 	return 0;
 }
 
+static void set_quick(int fd)
+{
+	int one = 1;
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+}
+
+/* As try_address(), from the broker. That it is not there may pass, and is no word of the server's.
+ */
+static int ask_broker(HttpCall *call, size_t address)
+{
+	HttpClient *client = call->client;
+	int fd;
+	int r = connect_ask(client->loop->broker, &client->addresses[address].any, &fd);
+	if (r == -EAFNOSUPPORT)
+		return EAFNOSUPPORT;
+	if (r < 0) {
+		call->unasked = r;
+		return err_is_shortage(r) ? r : -EAGAIN;
+	}
+	Conn *c = conn_new(client, fd, CONN_ASKING);
+	if (!c) {
+		(void)close(fd);
+		return -ENOMEM;
+	}
+	c->address = address;
+	give_to(c, call);
+	return 0;
+}
+
 /* 0: under way; -EAGAIN: later again; positive: errno of the server; other negative: a shortage. */
 static int try_address(HttpCall *call, size_t address)
 {
 	HttpClient *client = call->client;
 	const Address *a = &client->addresses[address];
+	if (client->loop->broker && a->any.sa_family != AF_UNIX)
+		return ask_broker(call, address);
 	int fd = socket(a->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return errno == EAFNOSUPPORT ? EAFNOSUPPORT : -errno;
-	int one = 1;
 	if (a->any.sa_family != AF_UNIX)
-		(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+		set_quick(fd);
 	int error = connect(fd, &a->any, a->len) < 0 ? errno : 0;
 	if (error != 0 && error != EINPROGRESS) {
 		(void)close(fd);
 		return error == EAGAIN ? -EAGAIN : error;
 	}
-	Conn *c = conn_new(client, fd);
+	Conn *c = conn_new(client, fd, CONN_CONNECTING);
 	if (!c) {
 		(void)close(fd);
 		return -ENOMEM;
@@ -204,6 +238,7 @@ static void start_over(HttpCall *call)
 {
 	call->first_address = call->client->good;
 	call->tried = 0;
+	call->unasked = 0;
 	call->end.error = 0;
 	call->connect_by_us = now_us() + call->client->connect_timeout_us;
 }
@@ -213,6 +248,19 @@ static void remember_error(HttpCall *call, int error)
 {
 	if (call->end.error == 0)
 		call->end.error = error;
+}
+
+static int64_t later(const HttpCall *call)
+{
+	return call->unasked && call->unasked != -EAGAIN ? BROKER_WAIT_US : BACKLOG_WAIT_US;
+}
+
+/* The broker connects to nothing else, whatever the system would allow. */
+static const char *why_not(const HttpCall *call)
+{
+	return call->client->loop->broker && call->end.error == EACCES
+		   ? "dream-connect connects to this machine's loopback only (127.0.0.0/8, ::1)"
+		   : NULL;
 }
 
 /* From the address that worked last around to the one before it. */
@@ -233,14 +281,14 @@ static int connect_any(HttpCall *call)
 			return 0;
 		}
 		if (r == -EAGAIN) {
-			timers_move(client->loop, call, now_us() + BACKLOG_WAIT_US);
+			timers_move(client->loop, call, now_us() + later(call));
 			return 0;
 		}
 		if (r < 0)
 			return r;
 		remember_error(call, r);
 	}
-	call_end_later(call, HTTP_CONNECT, call->end.error, NULL);
+	call_end_later(call, HTTP_CONNECT, call->end.error, why_not(call));
 	return 0;
 }
 
@@ -274,7 +322,38 @@ static void refused(Conn *c, int error)
 	if (call->tried < call->client->n_addresses)
 		conn_connect(call);
 	else
-		call_end(call, HTTP_CONNECT, call->end.error, NULL, now_us());
+		call_end(call, HTTP_CONNECT, call->end.error, why_not(call), now_us());
+}
+
+/* The connection goes on with the socket that the broker has made. */
+static int take_socket(Conn *c, int fd)
+{
+	struct epoll_event e = {.events = EDGES, .data.ptr = c};
+	(void)epoll_ctl(c->loop->epfd, EPOLL_CTL_DEL, c->fd, NULL);
+	(void)close(c->fd);
+	c->fd = fd;
+	c->state = CONN_CONNECTING;
+	c->call->unasked = 0;
+	set_quick(fd);
+	return epoll_ctl(c->loop->epfd, EPOLL_CTL_ADD, fd, &e) < 0 ? -errno : 0;
+}
+
+static void hear_broker(Conn *c)
+{
+	HttpCall *call = c->call;
+	int fd;
+	int r = connect_answer(c->fd, &fd);
+	if (r == 0) {
+		r = take_socket(c, fd);
+		if (r < 0)
+			fail(c, HTTP_CONNECT, -r, NULL, now_us());
+	} else if (r > 0) {
+		refused(c, r);
+	} else if (r != -EAGAIN) {
+		conn_close(c);
+		call->unasked = r;
+		timers_move(call->client->loop, call, now_us() + BROKER_WAIT_US);
+	}
 }
 
 /* --- The answer ------------------------------------------------------------------------------ */
@@ -425,6 +504,10 @@ static bool make_open(Conn *c, uint32_t events)
 
 void conn_event(Conn *c, uint32_t events)
 {
+	if (c->state == CONN_ASKING) {
+		hear_broker(c);
+		return;
+	}
 	if (c->state != CONN_OPEN && !make_open(c, events))
 		return;
 	if (c->call && c->call->sent < c->call->out.len)

@@ -35,6 +35,7 @@ struct HttpLoop {
 	Conn *dead;	  /* to be freed when depth is 0 */
 	unsigned depth;	  /* of dispatching */
 	bool gone;	  /* freed by a handler */
+	char *broker;	  /* who connects for us; NULL: nobody */
 };
 
 typedef struct Address {
@@ -64,6 +65,7 @@ struct HttpClient {
 };
 
 typedef enum ConnState {
+	CONN_ASKING, /* `fd` is a connection to the broker */
 	CONN_CONNECTING,
 	CONN_HANDSHAKE,
 	CONN_OPEN,
@@ -99,6 +101,7 @@ struct HttpCall {
 	int64_t deadline_us; /* of the call */
 	int64_t connect_by_us;
 	size_t first_address, tried; /* how many from there on did not work */
+	int unasked; /* negative errno: why the broker gave no connection the last time; 0 */
 	bool head_only;
 	bool ending; /* its end is known, and is told from the loop */
 	HttpEnd end;

@@ -6,6 +6,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include "connect/connect.h"
 #include "http/internal.h"
 
 enum {
@@ -122,6 +123,7 @@ static void loop_destroy(HttpLoop *l)
 	if (l->epfd >= 0)
 		(void)close(l->epfd);
 	free(l->heap);
+	free(l->broker);
 	free(l->buf);
 	free(l);
 }
@@ -210,6 +212,8 @@ int httploop_new(sd_event *loop, HttpLoop **ret, Err *err)
 	l->event = sd_event_ref(loop);
 	l->buf = malloc(READ_SIZE);
 	if (!l->buf)
+		return err_oom(err);
+	if (connect_path() && !(l->broker = strdup(connect_path())))
 		return err_oom(err);
 	int r = loop_open(l, err);
 	if (r < 0)

@@ -4,20 +4,17 @@
 
 #include <ctype.h>
 #include <dirent.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "base/file.h"
+#include "connect/connect.h"
 
 enum {
 	PORT_FIRST = 20000,
 	PORT_COUNT = 10000,
-	TABLE_MAX = 32 << 20,
 	SOCKETS_MAX = 65536,
 	STATE_LISTEN = 0x0a,
 };
@@ -86,14 +83,12 @@ static bool read_row(const char *line, Socket *ret)
 	return true;
 }
 
-/* `only` 0: every port. A table that is not there (no IPv6) is an empty one. */
-static int read_table(const char *path, uint16_t only, Sockets *out, Err *err)
+/* `only` 0: every port. */
+static int read_tables(uint16_t only, Sockets *out, Err *err)
 {
 	_cleanup_free_ char *text = NULL;
 	size_t len;
-	int r = file_read(path, TABLE_MAX, &text, &len, err);
-	if (r == -ENOENT)
-		return 0;
+	int r = connect_tables(&text, &len, err);
 	if (r < 0)
 		return r;
 	for (char *at = text, *next; at; at = next) {
@@ -109,12 +104,6 @@ static int read_table(const char *path, uint16_t only, Sockets *out, Err *err)
 				       strerror(-r));
 	}
 	return 0;
-}
-
-static int read_tables(uint16_t only, Sockets *out, Err *err)
-{
-	int r = read_table("/proc/net/tcp", only, out, err);
-	return r < 0 ? r : read_table("/proc/net/tcp6", only, out, err);
 }
 
 /* --- Who holds them -------------------------------------------------------------------------- */
@@ -203,28 +192,6 @@ int listeners(Listener **ret, size_t *ret_n, Err *err)
 	return r < 0 ? r : 0;
 }
 
-/* Without SO_REUSEADDR, as the strictest server would. */
-static bool can_bind(int family, const struct sockaddr *a, socklen_t len)
-{
-	int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return errno == EAFNOSUPPORT;
-	int on = 1;
-	if (family == AF_INET6)
-		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
-	bool ok = bind(fd, a, len) == 0 || errno == EADDRNOTAVAIL;
-	close(fd);
-	return ok;
-}
-
-static bool is_free(uint16_t port)
-{
-	struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons(port)};
-	struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
-	return can_bind(AF_INET, (const struct sockaddr *)&v4, sizeof(v4)) &&
-	       can_bind(AF_INET6, (const struct sockaddr *)&v6, sizeof(v6));
-}
-
 static bool is_among(const uint16_t *list, size_t n, uint16_t port)
 {
 	for (size_t i = 0; i < n; i++)
@@ -241,7 +208,10 @@ int port_pick(const uint16_t *taken, size_t n_taken, uint16_t *ret, Err *err)
 
 	for (unsigned i = 0; i < PORT_COUNT; i++) {
 		uint16_t port = (uint16_t)(PORT_FIRST + (begin + i) % PORT_COUNT);
-		if (is_among(taken, n_taken, port) || !is_free(port))
+		int r = is_among(taken, n_taken, port) ? 0 : connect_port_free(port, err);
+		if (r < 0)
+			return r;
+		if (r == 0)
 			continue;
 		*ret = port;
 		return 0;

@@ -6,15 +6,14 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/file.h"
 #include "base/str.h"
+#include "connect/connect.h"
 #include "service/port.h"
 #include "service/quiesce_internal.h"
 #include "service/strings.h"
 
 enum {
 	PAGE_MAX = 4 << 20,
-	TABLE_MAX = 64 << 20,
 	PORTS_MAX = 64,
 	FETCH_US = 3000000,
 	STEP_MIN_US = 100000,
@@ -137,18 +136,15 @@ size_t idle_count_connections(const char *text, size_t len, const uint16_t *port
 	return count;
 }
 
-static size_t connections(const uint16_t *ports, size_t n)
+static int connections(const uint16_t *ports, size_t n, size_t *ret, Err *err)
 {
-	static const char *const tables[] = {"/proc/net/tcp", "/proc/net/tcp6"};
-	size_t count = 0;
+	_cleanup_free_ char *text = NULL;
+	size_t len;
 
-	for (size_t i = 0; i < 2; i++) {
-		_cleanup_free_ char *text = NULL;
-		size_t len;
-		if (file_read(tables[i], TABLE_MAX, &text, &len, NULL) >= 0)
-			count += idle_count_connections(text, len, ports, n);
-	}
-	return count;
+	int r = connect_tables(&text, &len, err);
+	if (r == 0)
+		*ret = idle_count_connections(text, len, ports, n);
+	return r;
 }
 
 static bool belongs(const Listener *l, const char *unit)
@@ -246,13 +242,17 @@ static void look_at_connections(IdleWatch *w)
 	uint16_t ports[PORTS_MAX];
 	IdleLook look = {0};
 	char why[160];
-	size_t n = 0;
+	size_t n = 0, open = 0;
+	Err err = ERR_INIT;
 
 	if (find_ports(w, ports, &n, why, sizeof(why)) < 0) {
 		unseen(w, why);
 		return;
 	}
-	size_t open = connections(ports, n);
+	if (connections(ports, n, &open, &err) < 0) {
+		unseen(w, err.msg);
+		return;
+	}
 	look.busy = open > 0;
 	if (open > 0)
 		snprintf(look.why, sizeof(look.why), "%zu connection%s to its ports %s open", open,

@@ -182,6 +182,7 @@ static void on_done(void *ctx, const HttpEnd *end)
 	answer_end(a, end);
 	/* A model that ends at once has answered. */
 	r.ok = a->failed == EXCHANGE_OK || a->failed == EXCHANGE_EMPTY;
+	r.unasked = end->fault == HTTP_BROKER;
 	r.wrong = a->failed == EXCHANGE_STATUS || a->failed == EXCHANGE_SAYS_ERROR ||
 		  a->failed == EXCHANGE_GARBAGE;
 	if (r.ok) {

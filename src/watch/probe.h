@@ -12,6 +12,7 @@ enum {
 typedef struct ProbeResult {
 	bool ok;
 	bool wrong;	   /* it was answered, and no other time would be better: "no such model" */
+	bool unasked;	   /* it never heard of it: we got no connection, and nothing is known */
 	double latency_ms; /* from the call to the end of the answer; NAN without one */
 	double ttft_ms;	   /* to the first token of a stream; NAN: not seen */
 	char why[240];	   /* what was wrong; "" */

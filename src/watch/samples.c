@@ -113,6 +113,9 @@ static void on_probe(void *ctx, const ProbeResult *r)
 	arm(d);
 	if (r->ok)
 		answered(d, r);
+	else if (r->unasked)
+		d->answers =
+		    false; /* no figure and no failure: without figures nothing is decided */
 	else
 		failed(d, r->why);
 }

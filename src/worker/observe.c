@@ -11,7 +11,7 @@
 #include "service/port.h"
 #include "worker/internal.h"
 
-/* Only what is an address of this machine can be bound to. */
+/* Only what is an address of this machine can be bound to; in a daemon without a network, none. */
 static bool can_bind(int family, const struct sockaddr *address, socklen_t len)
 {
 	int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -28,9 +28,11 @@ static bool is_this_machine(const char *host)
 	struct sockaddr_in v4 = {.sin_family = AF_INET};
 	struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
 	if (inet_pton(AF_INET, host, &v4.sin_addr) == 1)
-		return can_bind(AF_INET, (const struct sockaddr *)&v4, sizeof(v4));
+		return ntohl(v4.sin_addr.s_addr) >> 24 == IN_LOOPBACKNET ||
+		       can_bind(AF_INET, (const struct sockaddr *)&v4, sizeof(v4));
 	if (inet_pton(AF_INET6, host, &v6.sin6_addr) == 1)
-		return can_bind(AF_INET6, (const struct sockaddr *)&v6, sizeof(v6));
+		return IN6_IS_ADDR_LOOPBACK(&v6.sin6_addr) ||
+		       can_bind(AF_INET6, (const struct sockaddr *)&v6, sizeof(v6));
 	if (gethostname(name, sizeof(name) - 1) < 0)
 		*name = '\0';
 	return strcasecmp(host, "localhost") == 0 || strcasecmp(host, name) == 0;

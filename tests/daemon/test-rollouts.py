@@ -16,7 +16,8 @@ sys.path[:0] = [str(HERE.parent / "story"), str(HERE.parent / "cli")]
 import production  # noqa: E402
 
 os.environ["DREAM"] = production.DREAM
-from production import ADOPTIONS, BUILD, DIR, answering, configure, private, running, set_up, sh, show, wait, write  # noqa: E402
+from production import (ADOPTIONS, BUILD, DIR, answering, configure, install_connect, private, running, set_up, sh,  # noqa: E402
+                        show, wait, write)
 from tap import run_cases  # noqa: E402
 
 # Whether a change is worse is the judge's business, and its tests'; on a busy machine it would rightly take its time here.
@@ -99,6 +100,7 @@ def it_knows_what_production_runs():
         write(f"/run/systemd/system/{name}.d/visible.conf", "[Service]\nPrivateTmp=no\nProtectHome=no\n"
               if name.endswith("service") else "")
     write("/run/systemd/system/dream.service.d/local.conf", LOCAL)
+    install_connect()
     with open("/etc/group", "a") as f:
         f.write("dream-approvers:x:4400:\n")
     os.symlink(CONFIG, "/etc/dream/dream.yaml")

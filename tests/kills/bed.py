@@ -14,7 +14,7 @@ import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../story"))
-from production import private, sh, show, wait, write  # noqa: E402
+from production import install_connect, private, sh, show, wait, write  # noqa: E402
 
 BUILD = os.environ["DREAM_BUILD"]
 SOURCE = os.environ["DREAM_SOURCE"]
@@ -117,6 +117,7 @@ def install():
         write(f"/run/systemd/system/{name}", re.sub(r"/\S*/libexec/dream-helper", f"{BUILD}/dream-helper", text))
         if name in LOCAL:
             write(f"/run/systemd/system/{name}.d/local.conf", LOCAL[name])
+    install_connect()
     with open("/etc/group", "a") as f:
         f.write("dream-approvers:x:4400:\n")
     os.symlink(CONFIG, "/etc/dream/dream.yaml")

@@ -3,6 +3,7 @@ D-REAM beside all of it as root. For the story that people are shown (demo.py) a
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -165,6 +166,14 @@ def private(*folders):
 def environment():
     return dict(os.environ, LD_LIBRARY_PATH=NVML, TWIN_GPU=f"{DIR}/card", TWIN_BOX=f"{DIR}/box.yaml",
                 XDG_STATE_HOME=f"{DIR}/home", XDG_RUNTIME_DIR=f"{DIR}/run", HOME=DIR, COLUMNS="120")
+
+
+def install_connect():
+    """dream-connect as it is shipped, around the program that was built; where its unit can see it."""
+    shutil.copy(f"{BUILD}/dream-connect", "/run/dream-connect")
+    for name in ("dream-connect.socket", "dream-connect.service"):
+        with open(f"{BUILD}/data/{name}") as f:
+            write(f"/run/systemd/system/{name}", re.sub(r"/\S*/libexec/dream-connect", "/run/dream-connect", f.read()))
 
 
 def sh(*args, timeout=60):
