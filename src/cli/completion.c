@@ -28,12 +28,17 @@ static Kind kind_of(const Option *o)
 	return KIND_WORDS;
 }
 
-/* The words that the synopsis of a verb names: "show|verify|head [ID]" -> "show verify head". */
+/* Of the alternatives in the synopsis of a verb, those that begin with a word of ours: "show ID |
+ * import FILE" -> "show import", "[log|diff]" -> "log diff"; "ID", "[CONFIG]": none. */
 static void first_words(const Command *c, Str *out)
 {
-	size_t n = strspn(c->args, "abcdefghijklmnopqrstuvwxyz|-");
-	for (size_t i = 0; i < n; i++)
-		str_addc(out, c->args[i] == '|' ? ' ' : c->args[i]);
+	for (const char *at = c->args; *at; at += *at == '|') {
+		at += strspn(at, "[ ");
+		size_t n = strspn(at, "abcdefghijklmnopqrstuvwxyz-");
+		if (n > 0 && at[n] != '=')
+			str_addf(out, "%s%.*s", out->len ? " " : "", (int)n, at);
+		at += strcspn(at, "|");
+	}
 }
 
 static void verb_names(Str *out)
@@ -73,9 +78,9 @@ static void bash_verb(const Command *c, Str *out)
 	str_add(out, "\t\tesac\n\t\toptions=\"--help");
 	for (const Option *o = c->options; o && o->name; o++)
 		str_addf(out, " --%s", o->name);
-	str_add(out, "\"\n\t\twords=\"");
-	first_words(c, out);
-	str_add(out, "\" ;;\n");
+	_cleanup_(str_done) Str words = STR_INIT;
+	first_words(c, &words);
+	str_addf(out, "\"\n\t\twords=\"%s\" ;;\n", words.s ? words.s : "");
 }
 
 /* bash cuts words at "=", too: "--config=x" comes as three. The configuration may also be the first

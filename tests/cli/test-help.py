@@ -139,6 +139,9 @@ def bash_completes_verbs_options_and_values():
     assert complete("dream", "trials", "--be") == ["--best"]
     assert complete("dream", "trials", "--purpose", "c") == ["confirm"]
     assert "fitness-evolution" in complete("dream", "plot", "fit")
+    assert complete("dream", "promotion", "i")[:1] == ["import"] and complete("dream", "baseline", "di") == ["diff"]
+    assert complete("dream", "lineage", "exp") == ["export"] and complete("dream", "feedback", "b")[:1] == ["bad"]
+    assert complete("dream", "rollout", "--so") == ["--socket"] == complete("dream", "rollback", "--so")
 
 
 def bash_completes_experiments_of_the_configuration_on_the_line():
