@@ -119,6 +119,30 @@ static int fill(Plan *p, DraftPlan *draft, DiagLevel missing, Diags *d, Err *err
 	return finish_all(draft, list, p->dir, missing, d, err);
 }
 
+static int otherwise_in(const ConfNode *run, const char *key, const char *path, char **at)
+{
+	const ConfNode *given = conf_get(run, key);
+	if (given && !conf_is_null(given))
+		return 0;
+	free(*at);
+	*at = strdup(path);
+	return *at ? 0 : -ENOMEM;
+}
+
+/* The machine's own configuration means the daemon's places, whoever reads it: root must not keep
+ * a second store at home. */
+static int machine_places(Plan *p)
+{
+	const ConfNode *run = conf_get(conf_root(p->doc), "run");
+	if (strcmp(p->dir, CONFIG_MACHINE_DIR) != 0)
+		return 0;
+	int r = otherwise_in(run, "store", "/var/lib/dream/dream.db", &p->run.store);
+	if (r == 0)
+		r = otherwise_in(run, "artifact_root", "/var/lib/dream/artifacts",
+				 &p->run.artifact_root);
+	return r < 0 ? r : otherwise_in(run, "logdir", "/var/log/dream", &p->run.logdir);
+}
+
 int config_load_text(const char *path, const char *text, size_t len, DiagLevel missing, Plan **ret,
 		     Diags *d, Err *err)
 {
@@ -145,6 +169,8 @@ int config_load_text(const char *path, const char *text, size_t len, DiagLevel m
 			       d->errors == 1 ? "" : "s");
 	p->version = draft.version;
 	take_run(&draft.run, &p->run);
+	if (machine_places(p) < 0)
+		return err_oom(err);
 	p->daemon = draft.daemon;
 	draft.daemon = (DaemonConfig){0};
 	if (take_experiments(&draft, p) < 0)

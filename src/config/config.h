@@ -133,6 +133,9 @@ struct Plan {
 	char sha256[65]; /* of the file, for the records */
 };
 
+/* A file in here means the machine: what it does not say is kept where the daemon keeps it. */
+#define CONFIG_MACHINE_DIR "/etc/dream"
+
 /* All mistakes at once in `d`; -EBADMSG when there are errors. Touches nothing but the file itself
  * and what it names (boxes). `missing` is the level for evaluator files that are not on this
  * machine. */

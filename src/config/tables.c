@@ -202,11 +202,15 @@ static const ConfField run_fields[] = {
     {"seed", CONF_T_INT, AT(seed), .help = "Where every draw of lots starts: same seed, same run",
      .otherwise = "0", .min = 0, .max = 9007199254740992.0},
     {"artifact_root", CONF_T_STRING, AT(run.artifact_root),
-     .help = "The folder of winners, promotions and epochs", .otherwise = "artifacts/dream"},
-    {"logdir", CONF_T_STRING, AT(run.logdir), .help = "The folder of runner.log",
+     .help = "The folder of winners, promotions and epochs (of /etc/dream/dream.yaml: "
+	     "/var/lib/dream/artifacts)",
+     .otherwise = "artifacts/dream"},
+    {"logdir", CONF_T_STRING, AT(run.logdir),
+     .help = "The folder of runner.log (of /etc/dream/dream.yaml: /var/log/dream)",
      .otherwise = "logs/dream"},
     {"store", CONF_T_STRING, AT(run.store),
-     .help = "The database; absent: dream.db under $XDG_STATE_HOME/dream"},
+     .help = "The database; absent: dream.db under $XDG_STATE_HOME/dream, or of "
+	     "/etc/dream/dream.yaml under /var/lib/dream"},
     {"key", CONF_T_STRING, AT(run.key),
      .help = "The signing key, made on first use; absent: beside the store"},
     {"pinned_key", CONF_T_CUSTOM, AT(run.pinned_key), .custom = &word_public_key,

@@ -265,8 +265,7 @@ static void head_yaml(const Parts *p, const char *by, Str *out)
 		     by);
 	str_add(out, "#\n#   dream check            is it right?\n"
 		     "#   dream run --dry-run    what would happen, and how long would it take?\n"
-		     "#   dream run\nversion: 1\n\nrun:\n  seed: 1\n"
-		     "  artifact_root: artifacts/dream\n  logdir: logs/dream\n\nexperiments:\n"
+		     "#   dream run\nversion: 1\n\nrun:\n  seed: 1\n\nexperiments:\n"
 		     "  - name: gpu_allocation\n    description: ");
 	yaml_text("How the model services of this machine share its GPU", out);
 	str_add(out, "\n    gpu: ");

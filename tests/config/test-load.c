@@ -343,3 +343,29 @@ TEST(the_trace_of_a_workload_is_read_when_the_configuration_is)
 			test_fail(__FILE__, __LINE__, "row %zu: %s", i, out.s ? out.s : "");
 	}
 }
+
+static Plan *load_at(const char *path, const char *run)
+{
+	_cleanup_free_ char *text = text_with(run);
+	_cleanup_(diags_done) Diags d = DIAGS_INIT;
+	Plan *p = NULL;
+	CHECK_OK(config_load_text(path, text, strlen(text), DIAG_ERROR, &p, &d, NULL));
+	return p;
+}
+
+TEST(the_machines_own_file_means_the_daemons_places)
+{
+	static const char path[] = "/etc/dream/dream.yaml";
+	_cleanup_(config_freep) Plan *machine = load_at(path, "");
+	CHECK_STR(machine->run.store, "/var/lib/dream/dream.db");
+	CHECK_STR(machine->run.artifact_root, "/var/lib/dream/artifacts");
+	CHECK_STR(machine->run.logdir, "/var/log/dream");
+	_cleanup_(config_freep) Plan *said =
+	    load_at(path, "run: {store: /srv/d.db, logdir: log}\n");
+	CHECK_STR(said->run.store, "/srv/d.db");
+	CHECK_STR(said->run.logdir, "log");
+	CHECK_STR(said->run.artifact_root, "/var/lib/dream/artifacts");
+	_cleanup_(config_freep) Plan *mine = load_at("/home/me/etc/dream/dream.yaml", "");
+	CHECK(!mine->run.store);
+	CHECK_STR(mine->run.logdir, "logs/dream");
+}
