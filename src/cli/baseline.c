@@ -129,6 +129,10 @@ static void add_said(Log *l, int64_t version)
 		said_text(js_str(f, "words", ""), &words);
 		str_add(&words, ", says ");
 		said_text(js_str(f, "by", "?"), &words);
+		if (js_str(f, "rollout", NULL)) {
+			str_add(&words, ", in the middle of ");
+			said_text(js_str(f, "rollout", ""), &words);
+		}
 		add_row(l, "", js_int(f, "at_us", 0), &words, &none);
 	}
 }
@@ -167,6 +171,7 @@ static int gather_said(void *ctx, const Feedback *f)
 	js_set(o, "verdict", js_text(f->good ? "good" : "bad"), &l->failed);
 	js_set(o, "words", js_text(f->words), &l->failed);
 	js_set(o, "by", js_text(f->by.name), &l->failed);
+	js_set(o, "rollout", *f->rollout ? js_text(f->rollout) : json_null(), &l->failed);
 	js_set(o, "at_us", json_integer(f->at_us), &l->failed);
 	l->failed |= json_array_append_new(json_object_get(l->said, key), o) < 0;
 	return 0;

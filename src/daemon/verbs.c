@@ -7,6 +7,7 @@
 #include "base/json.h"
 #include "daemon/internal.h"
 #include "daemon/status.h"
+#include "rollout/feedback.h"
 
 enum {
 	VERSION_MAX = 1 << 30,
@@ -216,6 +217,37 @@ static int do_abort(void *ctx, const ControlPeer *peer, const json_t *rq, json_t
 	return go(ctx, peer, rq, false, err);
 }
 
+static int do_feedback(void *ctx, const ControlPeer *peer, const json_t *rq, json_t **ret, Err *err)
+{
+	Daemon *d = ctx;
+	_cleanup_(baseline_done) Baseline b = {0};
+	Feedback f = {.by.uid = peer->uid};
+	const char *verdict = js_str(rq, "verdict", "");
+	f.good = strcmp(verdict, "good") == 0;
+	if (!f.good && strcmp(verdict, "bad") != 0)
+		return err_set(err, -EINVAL, "\"verdict\" must be \"good\" or \"bad\"");
+	(void)snprintf(f.by.name, sizeof(f.by.name), "%s", peer->name);
+	int r = take(rq, "words", f.words, sizeof(f.words), err);
+	if (r == 0 && !d->store)
+		r = err_set(err, -ENODATA, "the store cannot be opened: %s", d->store_err.msg);
+	if (r == 0)
+		r = baseline_current(d->store, daemon_pinned(d), &b, err);
+	if (r == 0 && b.version == 0)
+		r = err_set(err, -ENODATA, "there is no baseline yet: nothing is adopted");
+	if (r < 0)
+		return r;
+	f.baseline_version = b.version;
+	if (d->rolling.rollout)
+		(void)snprintf(f.rollout, sizeof(f.rollout), "%s", rollout_id(d->rolling.rollout));
+	r = feedback_append(d->store, d->key, &f, err);
+	if (r < 0)
+		return r;
+	daemon_say(d, LOG_INFO_, "production.feedback", "%s says that production is %s: %s",
+		   f.by.name, verdict, f.words);
+	*ret = json_pack("{s:I, s:s}", "version", (json_int_t)b.version, "rollout", f.rollout);
+	return *ret ? 0 : err_oom(err);
+}
+
 /* --- Pausing
  * -------------------------------------------------------------------------------------- */
 
@@ -265,8 +297,15 @@ static int do_resume(void *ctx, const ControlPeer *peer, const json_t *rq, json_
 }
 
 const ControlVerb daemon_verbs[] = {
-    {"status", false, do_status},  {"approve", true, do_approve},   {"reject", true, do_reject},
-    {"rollout", true, do_rollout}, {"rollback", true, do_rollback}, {"continue", true, do_continue},
-    {"abort", true, do_abort},	   {"pause", true, do_pause},	    {"resume", true, do_resume},
+    {"status", false, do_status},
+    {"approve", true, do_approve},
+    {"reject", true, do_reject},
+    {"rollout", true, do_rollout},
+    {"rollback", true, do_rollback},
+    {"continue", true, do_continue},
+    {"abort", true, do_abort},
+    {"pause", true, do_pause},
+    {"resume", true, do_resume},
+    {"feedback", true, do_feedback},
     {NULL, false, NULL},
 };

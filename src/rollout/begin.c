@@ -546,6 +546,11 @@ int64_t rollout_down_us(const Rollout *r, size_t i, const char **ret_unit)
 	return r->units[i].down_us;
 }
 
+const char *rollout_id(const Rollout *r)
+{
+	return r->id;
+}
+
 const Machine *rollout_machine(const Rollout *r)
 {
 	return &r->m;

@@ -17,6 +17,8 @@ static json_t *to_json(const Feedback *f)
 	js_set(o, "verdict", js_text(f->good ? "good" : "bad"), &failed);
 	js_set(o, "words", js_text(f->words), &failed);
 	js_set(o, "baseline_version", json_integer(f->baseline_version), &failed);
+	if (*f->rollout)
+		js_set(o, "rollout", js_text(f->rollout), &failed);
 	js_set(o, "at_us", json_integer(f->at_us), &failed);
 	js_set(o, "by", by, &failed);
 	if (failed) {
@@ -38,6 +40,8 @@ static bool from_json(const json_t *body, Feedback *ret)
 	if (strcmp(js_str(body, "schema", ""), FEEDBACK_SCHEMA) != 0 ||
 	    (!f.good && strcmp(verdict, "bad") != 0) || f.baseline_version < 0 || f.at_us < 0 ||
 	    uid < 0 || uid > UINT32_MAX || !text_take(body, "words", f.words, sizeof(f.words)) ||
+	    (json_object_get(body, "rollout") &&
+	     !text_take(body, "rollout", f.rollout, sizeof(f.rollout))) ||
 	    !text_take(by, "name", f.by.name, sizeof(f.by.name)))
 		return false;
 	*ret = f;

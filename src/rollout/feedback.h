@@ -12,6 +12,7 @@ typedef struct Feedback {
 	bool good;
 	char words[480];
 	int64_t baseline_version, at_us;
+	char rollout[64]; /* that was changing production then; "" */
 	Approver by;
 	int64_t seq;
 } Feedback;

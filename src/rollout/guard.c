@@ -10,7 +10,8 @@
 enum {
 	BEFORE_MAX = 200000, /* samples of one figure */
 	CLOSE_FACTOR = 3,
-	TAIL_SAMPLES = 100, /* of a watch, on average, beyond the quantile */
+	TAIL_SAMPLES = 100,  /* of a watch, on average, beyond the quantile */
+	PEOPLE_US = 5000000, /* how soon a person's word is seen */
 };
 
 /* How far back production is remembered. */
@@ -303,11 +304,9 @@ static bool people_object(const Rollout *r)
 	return feedback_bad_since(r->w.store, r->key_hex, version, r->watch_at_us, &ignored) > 0;
 }
 
-static int on_watched(sd_event_source *source, uint64_t usec, void *ctx)
+static void end_watch(Rollout *r)
 {
-	Rollout *r = ctx;
 	_cleanup_(str_done) Str words = STR_INIT;
-	(void)source, (void)usec;
 	MachineEvent e = judge_all(r, &words);
 	if (people_object(r)) {
 		e = EVENT_WORSE;
@@ -315,6 +314,24 @@ static int on_watched(sd_event_source *source, uint64_t usec, void *ctx)
 	}
 	guard_rest(r);
 	rollout_event(r, e, words.s && !words.failed ? words.s : "out of memory");
+}
+
+static int on_watched(sd_event_source *source, uint64_t usec, void *ctx)
+{
+	(void)source, (void)usec;
+	end_watch(ctx);
+	return 0;
+}
+
+/* Whoever says "bad" in a watch of a day does not wait for its end. */
+static int on_people(sd_event_source *source, uint64_t usec, void *ctx)
+{
+	Rollout *r = ctx;
+	(void)usec;
+	if (people_object(r))
+		end_watch(r);
+	else if (sd_event_source_set_time_relative(source, PEOPLE_US) >= 0)
+		(void)sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 	return 0;
 }
 
@@ -381,12 +398,16 @@ void guard_watch(Rollout *r, int64_t for_us)
 	rollout_say(r, NULL, "watching for %s", time);
 	r->watching = true;
 	r->watch_at_us = clock_now_us(r->w.clock);
+	/* Without this one it is seen at the end all the same. */
+	(void)sd_event_add_time_relative(r->w.loop, &r->people, CLOCK_MONOTONIC, PEOPLE_US, 0,
+					 on_people, r);
 	run_timer(r, for_us, on_watched);
 }
 
 void guard_rest(Rollout *r)
 {
 	r->timer = sd_event_source_disable_unref(r->timer);
+	r->people = sd_event_source_disable_unref(r->people);
 	r->observing = r->watching = false;
 }
 

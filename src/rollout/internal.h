@@ -120,7 +120,7 @@ struct Rollout {
 	Series series[SERIES_MAX];
 	size_t n_series;
 	int64_t watch_at_us; /* realtime, when it began */
-	sd_event_source *timer, *later, *end;
+	sd_event_source *timer, *people, *later, *end;
 	MachineEvent pending; /* of `later` */
 	char pending_words[480];
 	int64_t broken_at_us; /* monotonic: when the event that is being undone was seen; 0 */
@@ -182,6 +182,8 @@ void apply_begin(Rollout *r); /* DO_APPLY: m.target */
 void apply_kept(Rollout *r, BroughtUp *done);
 /* One parameter at a value, the others as the baseline says. */
 void apply_value(Rollout *r, const char *parameter, const char *value, BroughtUp *done);
+/* Would another restart of these units cost more than the budget of this rollout? */
+bool apply_is_too_dear(const Rollout *r, uint32_t set, Str *why);
 void apply_cold(Rollout *r);   /* DO_COLD */
 void apply_commit(Rollout *r); /* DO_COMMIT */
 void apply_undo(Rollout *r);   /* DO_UNDO */

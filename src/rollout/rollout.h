@@ -73,6 +73,7 @@ int rollout_back(const RolloutWorld *w, int64_t version, const Approver *by,
 /* A person's word: go on, or take it back. -EINVAL when there is nothing to decide. */
 int rollout_decide(Rollout *r, bool go_on, const Approver *by, Err *err) _must_check_;
 const Machine *rollout_machine(const Rollout *r);
+const char *rollout_id(const Rollout *r);
 /* What it has cost the i-th unit in downtime so far; -1: there is no such unit. */
 int64_t rollout_down_us(const Rollout *r, size_t i, const char **ret_unit);
 Rollout *rollout_free(Rollout *r); /* accepts NULL, returns NULL; leaves production as it is */
