@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "cli/internal.h"
 #include "cli/world.h"
+#include "record/decision.h"
 #include "rollout/ab.h"
 
 typedef struct Options {
@@ -34,7 +35,7 @@ static json_t *figure_json(const AbFigure *f)
 	return o;
 }
 
-static int print_json(const AbSpec *spec, const AbReport *report)
+static json_t *report_json(const AbSpec *spec, const AbReport *report)
 {
 	bool failed = false;
 	json_t *list = json_array(), *o = json_object();
@@ -49,9 +50,26 @@ static int print_json(const AbSpec *spec, const AbReport *report)
 	js_set(o, "restarts", json_integer(report->restarts), &failed);
 	js_set(o, "figures", list, &failed);
 	if (!failed)
-		return cli_print_json(o);
+		return o;
 	json_decref(o);
-	return cli_oom();
+	return NULL;
+}
+
+/* What was measured in production is kept, signed, with who asked for it. */
+static int keep(const World *w, const json_t *report, const Approver *by, int64_t *ret_seq,
+		Err *err)
+{
+	bool failed = false;
+	json_auto_t *body = js_deep_copy(report), *record = NULL;
+	json_t *who = json_object();
+	js_set(who, "uid", json_integer(by->uid), &failed);
+	js_set(who, "name", js_text(by->name), &failed);
+	js_set(body, "by", who, &failed);
+	js_set(body, "reason", js_text(by->reason), &failed);
+	if (!body || failed)
+		return err_oom(err);
+	int r = decision_sign(body, w->key, &record, err);
+	return r < 0 ? r : store_add(w->store, "ab", "dream.ab/v1", record, ret_seq, err);
 }
 
 static const char *word_of(const AbFigure *f)
@@ -63,7 +81,7 @@ static const char *word_of(const AbFigure *f)
 	return f->lo > 0 ? "A is better" : "no difference shown";
 }
 
-static int print_text(const AbSpec *spec, const AbReport *report)
+static int print_text(const AbSpec *spec, const AbReport *report, int64_t seq)
 {
 	_cleanup_(str_done) Str out = STR_INIT;
 	str_addf(&out, "\n%s: A is %s, B is %s; %u pairs of blocks, %u restarts, seed %llu\n\n",
@@ -83,6 +101,8 @@ static int print_text(const AbSpec *spec, const AbReport *report)
 	}
 	if (report->n == 0)
 		str_add(&out, "no block was measured to its end\n");
+	if (seq > 0)
+		str_addf(&out, "\nkept as record %lld\n", (long long)seq);
 	return cli_print(out.failed ? NULL : out.s);
 }
 
@@ -96,14 +116,30 @@ static bool take_apart(char *text, AbSpec *spec)
 	spec->parameter = text;
 	spec->values[0] = equals + 1;
 	spec->values[1] = comma + 1;
-	return strcmp(spec->values[0], spec->values[1]) != 0;
+	return true;
+}
+
+static int conclude(const World *w, const Options *o, const AbSpec *spec, const Spoken *s,
+		    const Approver *by)
+{
+	_cleanup_(ab_report_done) AbReport report = {0};
+	json_auto_t *json = NULL;
+	int64_t seq = 0;
+	Err err = ERR_INIT;
+	if (rollout_ab_report(s->rollout, &report, &err) < 0)
+		return cli_fail(EXIT_FAILED, &err);
+	json = report_json(spec, &report);
+	if (!json)
+		return cli_oom();
+	int kept = keep(w, json, by, &seq, &err);
+	int r = o->json ? cli_print_json(json_incref(json)) : print_text(spec, &report, seq);
+	return kept < 0 ? cli_fail(EXIT_FAILED, &err) : r;
 }
 
 static int compare(World *w, const Options *o, const AbSpec *spec)
 {
 	Spoken s = {.world = w, .to_stderr = o->json};
 	RolloutWorld world = world_of(w);
-	_cleanup_(ab_report_done) AbReport report = {0};
 	Approver by;
 	Err err = ERR_INIT;
 	world_who(o->reason, &by);
@@ -112,10 +148,8 @@ static int compare(World *w, const Options *o, const AbSpec *spec)
 	int r = spoken_run(&s);
 	if (r == EXIT_NOTHING_BETTER)
 		r = EXIT_DONE; /* production is as it was: that is the end that was wanted */
-	if (r != EXIT_INTERRUPTED && rollout_ab_report(s.rollout, &report, &err) < 0)
-		r = cli_fail(EXIT_FAILED, &err);
-	else if (r != EXIT_INTERRUPTED)
-		r = (o->json ? print_json(spec, &report) : print_text(spec, &report)) ?: r;
+	if (r != EXIT_INTERRUPTED)
+		r = conclude(w, o, spec, &s, &by) ?: r;
 	rollout_free(s.rollout);
 	return r;
 }
@@ -134,6 +168,9 @@ static int run(const void *options, int argc, char **argv)
 	_cleanup_free_ char *text = str_fmt("%s", argv[0]);
 	if (!text || !take_apart(text, &spec))
 		return cli_failf(EXIT_USAGE, "\"%s\" is not of the form PARAM=A,B", argv[0]);
+	if (strcmp(spec.values[0], spec.values[1]) == 0)
+		return cli_failf(EXIT_USAGE, "%s and %s are the same value", spec.values[0],
+				 spec.values[1]);
 	int r = world_open(o->config, &w);
 	if (r == 0)
 		r = compare(&w, o, &spec);
@@ -144,16 +181,16 @@ static int run(const void *options, int argc, char **argv)
 #define AT(member) offsetof(Options, member)
 static const Option rows[] = {
     {"config", 'c', "FILE", OPT_STRING, AT(config), .complete = "file",
-     .help = "The configuration; otherwise ./dream.yaml, then the user's, then the system's"},
+     .help = "the configuration; otherwise ./dream.yaml, then the user's, then the system's"},
     {"pairs", 0, "N", OPT_INT, AT(pairs), .otherwise = "10", .min = 2, .max = AB_PAIRS_MAX,
-     .help = "Pairs of blocks, one of each value, in an order drawn by lot"},
+     .help = "pairs of blocks, one of each value, in an order drawn by lot"},
     {"block", 0, "TIME", OPT_DURATION, AT(block_us), .otherwise = "2 min",
-     .help = "How long a block is measured"},
+     .help = "how long a block is measured"},
     {"discard", 0, "TIME", OPT_DURATION, AT(discard_us), .otherwise = "20 s",
-     .help = "How long after a restart nothing is measured yet"},
-    {"seed", 's', "N", OPT_SEED, AT(seed), .help = "Where the order is drawn from"},
-    {"reason", 'r', "TEXT", OPT_STRING, AT(reason), .help = "Why, for the records"},
-    {"json", 'j', NULL, OPT_FLAG, AT(json), .help = "The result as JSON"},
+     .help = "how long after a restart nothing is measured yet"},
+    {"seed", 's', "N", OPT_SEED, AT(seed), .help = "where the order is drawn from"},
+    {"reason", 'r', "TEXT", OPT_STRING, AT(reason), .help = "why; kept for ever"},
+    {"json", 'j', NULL, OPT_FLAG, AT(json), .help = "print the result as JSON"},
     {0},
 };
 #undef AT

@@ -3,7 +3,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/json.h"
 #include "base/str.h"
+#include "cli/internal.h"
 
 /* Root means the machine's daemon and others their own, where there is one. */
 int cli_find_daemon(const char *given, char **ret, Err *err)
@@ -46,4 +48,13 @@ int cli_ask_daemon(const char *given, json_t *request, json_t **ret, Err *err)
 			       "members of the approvers' group may",
 			       path);
 	return r;
+}
+
+int cli_print_begun(const json_t *reply, const char *otherwise)
+{
+	_cleanup_(str_done) Str out = STR_INIT;
+	const char *words = js_str(reply, "words", otherwise);
+	str_add_safe(&out, words, strlen(words), 400);
+	str_add(&out, "; `dream status --follow` shows how it goes\n");
+	return cli_print(out.failed ? NULL : out.s);
 }

@@ -11,3 +11,5 @@
 int cli_ask_daemon(const char *given, json_t *request, json_t **ret, Err *err) _must_check_;
 /* The socket that cli_ask_daemon() would reach. New string. */
 int cli_find_daemon(const char *given, char **ret, Err *err) _must_check_;
+/* What the daemon says that it does now (`otherwise`: where it said nothing), and where to look. */
+int cli_print_begun(const json_t *reply, const char *otherwise);

@@ -8,7 +8,7 @@
 #include "cli/world.h"
 
 typedef struct Options {
-	const char *config, *reason;
+	const char *config, *socket, *reason;
 	bool foreground;
 } Options;
 
@@ -27,16 +27,15 @@ static int go_back(World *w, int64_t version, const char *reason)
 	return r == EXIT_NOTHING_BETTER ? EXIT_DONE : r;
 }
 
-static int ask_daemon(int64_t version, const char *reason, Err *err)
+static int ask_daemon(const Options *o, int64_t version, json_t **ret, Err *err)
 {
-	json_auto_t *reply = NULL;
 	bool failed = false;
 	json_t *rq = json_object();
 	js_set(rq, "do", js_text("rollback"), &failed);
 	js_set(rq, "version", json_integer(version), &failed);
-	js_set(rq, "reason", js_text(reason ? reason : ""), &failed);
+	js_set(rq, "reason", js_text(o->reason ? o->reason : ""), &failed);
 	if (!failed)
-		return cli_ask_daemon(NULL, rq, &reply, err);
+		return cli_ask_daemon(o->socket, rq, ret, err);
 	json_decref(rq);
 	return err_oom(err);
 }
@@ -59,9 +58,10 @@ static int run(const void *options, int argc, char **argv)
 		return cli_failf(EXIT_USAGE,
 				 "\"%s\" is no version; `dream baseline log` lists them", argv[0]);
 	if (!o->foreground) {
-		int r = ask_daemon(version, o->reason, &err);
+		json_auto_t *reply = NULL;
+		int r = ask_daemon(o, version, &reply, &err);
 		if (r >= 0)
-			return cli_print("going back; `dream status --follow` shows how it goes\n");
+			return cli_print_begun(reply, "going back");
 		if (r != -ENOENT && r != -ECONNREFUSED)
 			return cli_fail(EXIT_FAILED, &err);
 	}
@@ -75,10 +75,12 @@ static int run(const void *options, int argc, char **argv)
 #define AT(member) offsetof(Options, member)
 static const Option rows[] = {
     {"config", 'c', "FILE", OPT_STRING, AT(config), .complete = "file",
-     .help = "The configuration; otherwise ./dream.yaml, then the user's, then the system's"},
+     .help = "the configuration; otherwise ./dream.yaml, then the user's, then the system's"},
+    {"socket", 0, "PATH", OPT_STRING, AT(socket), .complete = "file",
+     .help = "the daemon's socket, where it is not the usual one"},
     {"foreground", 'f', NULL, OPT_FLAG, AT(foreground),
-     .help = "Do it here, also when a daemon is running"},
-    {"reason", 'r', "TEXT", OPT_STRING, AT(reason), .help = "Why, for the records"},
+     .help = "do it here, also when a daemon is running"},
+    {"reason", 'r', "TEXT", OPT_STRING, AT(reason), .help = "why; kept for ever"},
     {0},
 };
 #undef AT

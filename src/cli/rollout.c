@@ -8,13 +8,13 @@
 #include "cli/world.h"
 
 typedef struct Options {
-	const char *config, *reason;
+	const char *config, *socket, *reason;
 	bool foreground, dry_run, resume, go_on, abort;
 } Options;
 
 /* --- Through the daemon ---------------------------------------------------------------------- */
 
-static int ask_daemon(const char *verb, const char *promotion, const char *reason, json_t **ret,
+static int ask_daemon(const Options *o, const char *verb, const char *promotion, json_t **ret,
 		      Err *err)
 {
 	bool failed = false;
@@ -22,28 +22,25 @@ static int ask_daemon(const char *verb, const char *promotion, const char *reaso
 	js_set(rq, "do", js_text(verb), &failed);
 	if (promotion)
 		js_set(rq, "promotion", js_text(promotion), &failed);
-	if (reason)
-		js_set(rq, "reason", js_text(reason), &failed);
+	if (o->reason)
+		js_set(rq, "reason", js_text(o->reason), &failed);
 	if (!failed)
-		return cli_ask_daemon(NULL, rq, ret, err);
+		return cli_ask_daemon(o->socket, rq, ret, err);
 	json_decref(rq);
 	return err_oom(err);
 }
 
-static int tell_daemon(const char *verb, const char *promotion, const char *reason,
-		       const char *done)
+/* `done`: what it does then; `alone`: how the same is done without a daemon. */
+static int tell_daemon(const Options *o, const char *verb, const char *promotion, const char *done,
+		       const char *alone)
 {
 	json_auto_t *reply = NULL;
 	Err err = ERR_INIT;
-	int r = ask_daemon(verb, promotion, reason, &reply, &err);
+	int r = ask_daemon(o, verb, promotion, &reply, &err);
 	if (r == -ENOENT || r == -ECONNREFUSED)
-		return cli_failf(EXIT_FAILED,
-				 "no daemon is running here (%s); start `dream daemon`, or use "
-				 "--foreground",
-				 err.msg);
-	if (r < 0)
-		return cli_fail(EXIT_FAILED, &err);
-	return cli_print(done);
+		return cli_failf(EXIT_FAILED, "%s; without one: `dream rollout %s`", err.msg,
+				 alone);
+	return r < 0 ? cli_fail(EXIT_FAILED, &err) : cli_print_begun(reply, done);
 }
 
 /* --- Here ------------------------------------------------------------------------------------- */
@@ -79,21 +76,48 @@ static int preview(World *w, const char *promotion)
 	return cli_print(text.s);
 }
 
+static int check_options(const Options *o, int argc)
+{
+	bool decides = o->go_on || o->abort;
+	if (o->go_on && o->abort)
+		return cli_failf(EXIT_USAGE, "it is either --continue or --abort");
+	if (argc > 0 && (decides || o->resume))
+		return cli_failf(EXIT_USAGE,
+				 "%s is about the rollout that is going on and takes "
+				 "no promotion",
+				 o->go_on   ? "--continue"
+				 : o->abort ? "--abort"
+					    : "--resume");
+	if (o->dry_run && argc == 0)
+		return cli_failf(EXIT_USAGE, "--dry-run takes a promotion; `dream promotions` "
+					     "lists them");
+	if (o->foreground && decides && !o->resume)
+		return cli_failf(EXIT_USAGE, "what is done here instead of in the daemon is "
+					     "--resume --continue or --resume --abort");
+	if (o->reason && !decides)
+		return cli_failf(EXIT_USAGE, "--reason goes with --continue and --abort; the "
+					     "reason of a rollout is that of its approval");
+	if (argc == 0 && !decides && !o->resume)
+		return cli_failf(EXIT_USAGE, "which promotion? `dream promotions` lists them");
+	return EXIT_DONE;
+}
+
 static int run(const void *options, int argc, char **argv)
 {
 	const Options *o = options;
 	World w = {0};
+	int r = check_options(o, argc);
+	if (r)
+		return r;
 	if (o->go_on && !o->resume)
-		return tell_daemon("continue", NULL, o->reason, "it is watched again\n");
+		return tell_daemon(o, "continue", NULL, "it is watched again",
+				   "--resume --continue");
 	if (o->abort && !o->resume)
-		return tell_daemon("abort", NULL, o->reason, "it is being taken back\n");
-	if (argc == 0 && !o->resume)
-		return cli_failf(EXIT_USAGE, "which promotion? `dream promotions` lists them");
+		return tell_daemon(o, "abort", NULL, "it is being taken back", "--resume --abort");
 	if (!o->foreground && !o->resume && !o->dry_run)
-		return tell_daemon("rollout", argv[0], o->reason,
-				   "begun; `dream status --follow` shows how it goes\n");
-	int r = world_open(o->config, &w);
-	if (r == 0 && o->dry_run && argc > 0)
+		return tell_daemon(o, "rollout", argv[0], "it begins", "--foreground PROMOTION");
+	r = world_open(o->config, &w);
+	if (r == 0 && o->dry_run)
 		r = preview(&w, argv[0]);
 	else if (r == 0)
 		r = roll_out(&w, o, argc > 0 ? argv[0] : NULL);
@@ -104,17 +128,20 @@ static int run(const void *options, int argc, char **argv)
 #define AT(member) offsetof(Options, member)
 static const Option rows[] = {
     {"config", 'c', "FILE", OPT_STRING, AT(config), .complete = "file",
-     .help = "The configuration; otherwise ./dream.yaml, then the user's, then the system's"},
+     .help = "the configuration; otherwise ./dream.yaml, then the user's, then the system's"},
+    {"socket", 0, "PATH", OPT_STRING, AT(socket), .complete = "file",
+     .help = "the daemon's socket, where it is not the usual one"},
     {"foreground", 'f', NULL, OPT_FLAG, AT(foreground),
-     .help = "Do it here instead of in the daemon, and say every step"},
+     .help = "do it here instead of in the daemon, and say every step"},
     {"dry-run", 'n', NULL, OPT_FLAG, AT(dry_run),
-     .help = "Say what would be done and what downtime it costs; change nothing"},
+     .help = "say what would be done and what downtime it costs; change nothing"},
     {"resume", 0, NULL, OPT_FLAG, AT(resume),
-     .help = "Take up, in the foreground, what an interrupted rollout left; with --continue or "
+     .help = "take up, in the foreground, what an interrupted rollout left; with --continue or "
 	     "--abort as a person decides"},
-    {"continue", 0, NULL, OPT_FLAG, AT(go_on), .help = "A rollout that asks is watched again"},
-    {"abort", 0, NULL, OPT_FLAG, AT(abort), .help = "The rollout that is going on is taken back"},
-    {"reason", 'r', "TEXT", OPT_STRING, AT(reason), .help = "Why, for the records"},
+    {"continue", 0, NULL, OPT_FLAG, AT(go_on), .help = "a rollout that asks is watched again"},
+    {"abort", 0, NULL, OPT_FLAG, AT(abort), .help = "the rollout that is going on is taken back"},
+    {"reason", 'r', "TEXT", OPT_STRING, AT(reason),
+     .help = "with --continue or --abort: why; kept for ever"},
     {0},
 };
 #undef AT

@@ -243,6 +243,30 @@ static void ensure_baseline(Daemon *d, const json_t *status)
 			   "what production runs is version 1 of the baseline");
 }
 
+static int is_stuck(void *userdata, const Record *r, const json_t *body)
+{
+	const char **rollout = userdata;
+	(void)r;
+	if (strcmp(js_str(body, "rollout", ""), *rollout) == 0 &&
+	    strcmp(js_str(body, "phase", ""), machine_phase_name(PHASE_STUCK)) == 0)
+		*rollout = NULL;
+	return 1;
+}
+
+/* Is somebody else in the middle of a rollout (in the foreground, say)? Then what runs is what that
+ * one wants. What is stuck goes on no more, and leaves its change open. */
+static bool goes_on(const Daemon *d, const json_t *change)
+{
+	const char *rollout = js_str(change, "rollout", "");
+	Err ignored = ERR_INIT;
+	int r = 0;
+	if (!json_is_object(change))
+		return false;
+	if (d->store)
+		r = store_records(d->store, "rollout", true, 1, is_stuck, &rollout, &ignored);
+	return r < 0 || rollout;
+}
+
 static void on_status(void *ctx, const json_t *reply, const Err *why)
 {
 	Daemon *d = ctx;
@@ -254,7 +278,13 @@ static void on_status(void *ctx, const json_t *reply, const Err *why)
 		return;
 	}
 	take_generation(d, js_str(reply, "current", ""));
-	if (d->store && json_is_null(json_object_get(reply, "change")))
+	const json_t *change = json_object_get(reply, "change");
+	if (goes_on(d, change)) {
+		forget_check(t);
+		daemon_helper_rest(d);
+		return;
+	}
+	if (d->store && !json_is_object(change))
 		ensure_baseline(d, reply);
 	t->real = json_object();
 	t->lines = json_array();

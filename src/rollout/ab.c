@@ -139,6 +139,16 @@ static void ab_running(Rollout *r, MachineEvent e, const char *words)
 		run_for(r, r->ab->spec.discard_us, on_warm);
 }
 
+/* The return at the end is not counted: it is made whatever it costs. */
+static bool is_too_dear(Rollout *r)
+{
+	_cleanup_(str_done) Str why = STR_INIT;
+	if (!apply_is_too_dear(r, rollout_units_of(r, 1), &why))
+		return false;
+	over(r, why.s && !why.failed ? why.s : "out of memory");
+	return true;
+}
+
 static void next_block(Rollout *r)
 {
 	AbRun *a = r->ab;
@@ -146,13 +156,38 @@ static void next_block(Rollout *r)
 		over(r, "all blocks are done");
 		return;
 	}
+	if (is_too_dear(r))
+		return;
 	rollout_say(r, NULL, "block %" PRIu32 " of %" PRIu32 ": %s=%s", a->block + 1,
 		    2 * a->spec.pairs, a->spec.parameter, a->values[value_now(a)]);
 	apply_value(r, a->spec.parameter, a->values[value_now(a)], ab_running);
 }
 
+/* What it costs, before anything is touched. */
+static void say_costs(Rollout *r)
+{
+	const AbSpec *s = &r->ab->spec;
+	uint32_t set = rollout_units_of(r, 1);
+	_cleanup_(str_done) Str units = STR_INIT;
+	char all[32], block[32], discard[32], budget[32];
+	for (size_t i = 0; i < r->n_units; i++)
+		if (set & (1U << i))
+			str_addf(&units, "%s%s", units.len ? ", " : "", r->units[i].name);
+	time_human(2 * s->pairs * (s->block_us + s->discard_us), all);
+	time_human(s->block_us, block);
+	time_human(s->discard_us, discard);
+	time_human(r->x->rollout.budget_us, budget);
+	rollout_say(r, NULL,
+		    "%" PRIu32 " blocks of %s, each after %s that do not count: %s and the time "
+		    "of up to %" PRIu32 " restarts of %s; it ends when they have cost %s "
+		    "(rollout.budget)",
+		    2 * s->pairs, block, discard, all, 2 * s->pairs + 1, units.s ? units.s : "?",
+		    budget);
+}
+
 void ab_start(Rollout *r)
 {
+	say_costs(r);
 	next_block(r);
 }
 

@@ -103,7 +103,7 @@ static void prepared(Rollout *r, const json_t *reply)
 		    "the change cannot be begun", begun);
 }
 
-static bool costs_too_much(Rollout *r, uint32_t set)
+bool apply_is_too_dear(const Rollout *r, uint32_t set, Str *why)
 {
 	int64_t budget = r->x->rollout.budget_us;
 	for (size_t i = 0; i < r->n_units; i++) {
@@ -113,13 +113,22 @@ static bool costs_too_much(Rollout *r, uint32_t set)
 		char spent[32], all[32];
 		time_human(u->down_us, spent);
 		time_human(budget, all);
-		rollout_later(r, EVENT_BUDGET,
-			      "another restart of %s would cost more downtime than this rollout "
-			      "may: %s of %s are spent",
-			      u->name, spent, all);
+		str_addf(why,
+			 "another restart of %s would cost more downtime than rollout.budget "
+			 "allows: %s of %s are spent",
+			 u->name, spent, all);
 		return true;
 	}
 	return false;
+}
+
+static bool costs_too_much(Rollout *r, uint32_t set)
+{
+	_cleanup_(str_done) Str why = STR_INIT;
+	if (!apply_is_too_dear(r, set, &why))
+		return false;
+	rollout_later(r, EVENT_BUDGET, "%s", why.s && !why.failed ? why.s : "out of memory");
+	return true;
 }
 
 /* The units of `set` are brought up with the values, which are consumed. */

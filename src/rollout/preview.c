@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "service/quiesce.h"
 
 static void add_time(Str *out, int64_t us)
 {
@@ -44,9 +45,28 @@ static uint32_t restarts_of(const Rollout *r, size_t unit)
 	return n + r->spec.cold_start;
 }
 
+/* What a trial costs is known when it is over; what it may cost is known before. */
+static void add_trials(const Rollout *r, Str *out)
+{
+	const QuiesceSpec *q = r->x->evaluator.allocation.quiesce;
+	if (!q || (!r->spec.isolated && !r->spec.colocated))
+		return;
+	str_add(out, "  trials: ");
+	for (size_t i = 0; i < q->units.n; i++)
+		str_addf(out, "%s%s", i ? ", " : "", q->units.items[i]);
+	str_add(out, q->units.n == 1 ? " is" : " are");
+	str_add(out, " stopped for each of them, for at most ");
+	add_time(out, r->x->budget.trial_timeout_us);
+	str_add(out, ";\n    all downtime together may be ");
+	add_time(out, q->budget_us);
+	str_addf(out, " a day (quiesce.budget), in the window %s\n",
+		 q->window ? q->window : "(none: never)");
+}
+
 static void add_downtime(const Rollout *r, const json_t *status, Str *out)
 {
 	const json_t *units = json_object_get(status, "units");
+	add_trials(r, out);
 	for (size_t i = 0; i < r->n_units; i++) {
 		uint32_t n = restarts_of(r, i);
 		const json_t *state =

@@ -30,6 +30,18 @@ MISTAKES = {
         "--timeout takes a duration such as 90, 90s, 5min or 2h (a bare number is seconds), not 'soon'",
     ("predict", "--only", "maybe"): "--only takes one of: fits infeasible unknown; not 'maybe'",
     ("check", "a.yaml", "-c", "b.yaml"): "the configuration is named twice: b.yaml and a.yaml",
+    ("rollout",): "which promotion? `dream promotions` lists them",
+    ("rollout", "--continue", "--abort"): "it is either --continue or --abort",
+    ("rollout", "promotion-x", "--abort"): "--abort is about the rollout that is going on and takes no promotion",
+    ("rollout", "promotion-x", "--resume"): "--resume is about the rollout that is going on and takes no promotion",
+    ("rollout", "--resume", "--dry-run"): "--dry-run takes a promotion; `dream promotions` lists them",
+    ("rollout", "--abort", "--foreground"):
+        "what is done here instead of in the daemon is --resume --continue or --resume --abort",
+    ("rollout", "promotion-x", "--reason", "why"):
+        "--reason goes with --continue and --abort; the reason of a rollout is that of its approval",
+    ("rollback", "the-first"): "\"the-first\" is no version; `dream baseline log` lists them",
+    ("feedback", "so-so", "it works"): "it takes 'good' or 'bad' and a few words, not 'so-so'",
+    ("ab", "x=1"): "\"x=1\" is not of the form PARAM=A,B",
     ("completion", "csh"): "it knows bash, zsh and fish, not 'csh'",
 }
 
@@ -40,6 +52,15 @@ def every_mistake_is_one_sentence_that_says_what_is_accepted():
         known_verb = not args[0].startswith("-") and "no verb" not in sentence
         prefix = f"dream {args[0]}: " if known_verb else "dream: "
         assert done.code == 2 and done.out == "" and done.err == prefix + sentence + "\n", (args, done)
+
+
+def without_a_daemon_it_is_said_what_to_do_instead():
+    with Home() as home:
+        for args, instead in [(["rollout", "promotion-x"], "`dream rollout --foreground PROMOTION`"),
+                              (["rollout", "--abort"], "`dream rollout --resume --abort`"),
+                              (["rollout", "--continue"], "`dream rollout --resume --continue`")]:
+            done = home.dream(*args, "--socket", str(home.path / "nobody.sock"))
+            assert done.code == 1 and "no daemon runs here" in done.err and instead in done.err, done
 
 
 def no_verb_at_all_is_a_mistake_that_shows_the_verbs():
@@ -98,6 +119,7 @@ def a_full_disk_under_standard_output_is_a_failure():
 
 run_cases([
     every_mistake_is_one_sentence_that_says_what_is_accepted,
+    without_a_daemon_it_is_said_what_to_do_instead,
     no_verb_at_all_is_a_mistake_that_shows_the_verbs,
     a_missing_configuration_names_the_places_that_were_looked_at,
     a_broken_configuration_is_reported_with_its_place,
