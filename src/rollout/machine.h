@@ -19,7 +19,8 @@
  * Restarts of one unit with k parameters on it, at most: k + 1 when all are good, the cold start
  * included; k + 2 when one is bad; k + 1 + (dropped) when nothing fails at the cold start and no
  * trial blamed one for another. With k parameters in all production is changed at most 7 k + 5
- * times, whatever happens, trials in between and every try of going back included. */
+ * times, whatever happens, trials in between and every try of going back included. A restart of
+ * ours in the middle of going back begins that once more, and is no try of it that failed. */
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -28,7 +29,7 @@
 
 enum {
 	ROLLOUT_PARAMS_MAX = 16,
-	ROLLOUT_TRIES = 4, /* of an undo, until it counts as stuck */
+	ROLLOUT_TRIES = 4, /* of an undo that fail, until it counts as stuck */
 };
 
 typedef uint32_t ParamMask; /* bit i: the i-th parameter has its new value */

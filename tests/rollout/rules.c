@@ -165,6 +165,8 @@ static const char *demanded(const MachineSpec *spec, const Trace *t, MachineEven
 		return "a hard event is not undone at once";
 	if (e == EVENT_WORSE && running && d != DO_UNDO && d != DO_APPLY)
 		return "what is worse stays";
+	if (e == EVENT_RESTARTED && t->asked == DO_UNDO && d != DO_UNDO)
+		return "an undo is not begun again after a restart of ours";
 	if (is_uncertain(e) && changing && d != DO_UNDO)
 		return "nobody knows what production runs, and it is not taken back";
 	if (is_uncertain(e) && t->asked == DO_WATCH)
@@ -230,7 +232,7 @@ static const char *judge(const MachineSpec *spec, const Trace *t, MachineEvent e
 
 static void asked_for(Trace *t, MachineEvent e, MachineDo d, ParamMask target, MachineResult result)
 {
-	bool failed = e == EVENT_BROKEN || is_uncertain(e);
+	bool failed = e == EVENT_BROKEN || (is_uncertain(e) && e != EVENT_RESTARTED);
 	if (t->stuck && e == EVENT_ABORT)
 		t->undo_failures = 2; /* a person's try may be the only one */
 	else if (t->asked != DO_UNDO)

@@ -245,6 +245,12 @@ static MachineDo stuck_at_once(const MachineSpec *spec, Machine *m, MachineEvent
 	return machine_step(spec, m, e);
 }
 
+static MachineDo restart_fails_the_undo(const MachineSpec *spec, Machine *m, MachineEvent e)
+{
+	bool interrupted = m->phase == PHASE_UNDO && e == EVENT_RESTARTED;
+	return machine_step(spec, m, interrupted ? EVENT_ERROR : e);
+}
+
 static MachineDo stuck_touches(const MachineSpec *spec, Machine *m, MachineEvent e)
 {
 	bool again = m->phase == PHASE_STUCK && e == EVENT_CONTINUE;
@@ -337,6 +343,7 @@ static const struct {
     {"after a hard event the next one is tried at once", broken_is_dropped_with_the_next},
     {"a failing undo is tried for ever", stuck_tries_for_ever},
     {"an undo is tried once", stuck_at_once},
+    {"a restart of ours is a failed try of the undo", restart_fails_the_undo},
     {"stuck, and touched again", stuck_touches},
     {"a part is called the whole", all_is_called_committed},
     {"all parameters at once", all_at_once},

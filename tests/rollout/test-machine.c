@@ -195,7 +195,7 @@ TEST(an_undo_that_fails_is_tried_again_and_then_left_to_a_person)
 {
 	Machine m = TELL(&three, UNTIL_FIRST_APPLY, {EVENT_ABORT, DO_UNDO, 0},
 			 {EVENT_ERROR, DO_UNDO, 0}, {EVENT_BROKEN, DO_UNDO, 0},
-			 {EVENT_RESTARTED, DO_UNDO, 0}, {EVENT_BROKEN, DO_ALERT, 0});
+			 {EVENT_NO_DATA, DO_UNDO, 0}, {EVENT_BROKEN, DO_ALERT, 0});
 	CHECK_INT(m.result, RESULT_STUCK);
 	for (int e = 0; e < EVENT_MAX_; e++)
 		if (e != EVENT_ABORT && e != EVENT_RESTARTED) {
@@ -207,6 +207,32 @@ TEST(an_undo_that_fails_is_tried_again_and_then_left_to_a_person)
 	CHECK_INT(machine_step(&three, &m, EVENT_BROKEN), DO_ALERT); /* one word, one try */
 	CHECK_INT(machine_step(&three, &m, EVENT_ABORT), DO_UNDO);
 	CHECK_INT(machine_step(&three, &m, EVENT_OK), DO_END);
+	CHECK_INT(m.result, RESULT_ROLLED_BACK);
+}
+
+TEST(a_restart_of_ours_in_the_middle_of_an_undo_is_no_failed_try)
+{
+	Machine m = TELL(&three, UNTIL_FIRST_APPLY, {EVENT_ABORT, DO_UNDO, 0});
+	for (int i = 0; i < 100; i++) {
+		CHECK_INT(machine_step(&three, &m, EVENT_RESTARTED), DO_UNDO);
+		CHECK_INT(m.undo_tries, 0);
+	}
+	Machine done = m;
+	CHECK_INT(machine_step(&three, &done, EVENT_OK), DO_END);
+	CHECK_INT(done.result, RESULT_ROLLED_BACK);
+	for (int i = 1; i < ROLLOUT_TRIES; i++) {
+		CHECK_INT(machine_step(&three, &m, EVENT_BROKEN), DO_UNDO);
+		CHECK_INT(machine_step(&three, &m, EVENT_RESTARTED), DO_UNDO);
+	}
+	CHECK_INT(machine_step(&three, &m, EVENT_BROKEN), DO_ALERT);
+}
+
+/* An undo after which more would be tried: once we died in it, nobody knows what runs. */
+TEST(after_a_restart_of_ours_in_an_undo_nothing_more_is_tried)
+{
+	Machine m = TELL(&three, UNTIL_FIRST_APPLY, {EVENT_BROKEN, DO_UNDO, 0},
+			 {EVENT_RESTARTED, DO_UNDO, 0}, {EVENT_RESTARTED, DO_UNDO, 0},
+			 {EVENT_OK, DO_END, 0});
 	CHECK_INT(m.result, RESULT_ROLLED_BACK);
 }
 

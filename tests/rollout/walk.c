@@ -213,15 +213,20 @@ typedef struct Circles {
 	int32_t n, count, depth;
 } Circles;
 
-/* A person may try a stuck undo as often as it pleases: that is no circle of the machine. */
-static bool is_persons_try(const Space *s, size_t i, int e)
+/* A person may try a stuck undo as often as it pleases, and an undo in which we are restarted is
+ * begun again, from the same state, as often as that happens: those are no circles of the machine.
+ */
+static bool is_from_outside(const Space *s, size_t i, int e)
 {
-	return e == EVENT_ABORT && s->states[i].m.phase == PHASE_STUCK;
+	MachinePhase phase = s->states[i].m.phase;
+	if (e == EVENT_RESTARTED && phase == PHASE_UNDO)
+		return s->next[i * EVENT_MAX_ + (size_t)e] == (int32_t)i;
+	return e == EVENT_ABORT && phase == PHASE_STUCK;
 }
 
 static int32_t edge_to(const Space *s, size_t i, int e)
 {
-	return is_persons_try(s, i, e) ? NO_STATE : s->next[i * EVENT_MAX_ + (size_t)e];
+	return is_from_outside(s, i, e) ? NO_STATE : s->next[i * EVENT_MAX_ + (size_t)e];
 }
 
 static void close_circle(Circles *c, int32_t v)

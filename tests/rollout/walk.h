@@ -14,7 +14,8 @@ typedef struct Walk {
 	double orders;	      /* of twelve such events, or fewer where it ended */
 	int depth;	      /* of the farthest state */
 	int restarts;	    /* changes of production on the worst way from the beginning to the end,
-			       where no person tries a stuck undo again */
+			       where no person tries a stuck undo again, and no undo is begun again
+			       because we were restarted in it */
 	const char *broken; /* NULL, or the rule */
 	char story[1024];   /* the shortest events that break it */
 } Walk;
