@@ -106,6 +106,8 @@ int cli_store(const Plan *plan, StoreMode mode, Store **ret);
 int cli_open_store(const char *path, StoreMode mode, Store **ret);
 /* The signing key of a plan, made on first use. 0, or the exit code to return. */
 int cli_key(const Plan *plan, SignKey **ret);
+/* Where that is, whether or not there is one. */
+int cli_key_path(const Plan *plan, char **ret);
 /* Says that the store is empty; returns exit_code. */
 int cli_nothing_yet(int exit_code);
 /* The one experiment that is meant: `name`, or the only (enabled) one of the plan. 0, or the exit

@@ -190,20 +190,29 @@ int cli_store(const Plan *plan, StoreMode mode, Store **ret)
 	return r ? r : cli_open_store(path, mode, ret);
 }
 
-int cli_key(const Plan *plan, SignKey **ret)
+int cli_key_path(const Plan *plan, char **ret)
 {
-	_cleanup_free_ char *store = NULL, *dir = NULL, *beside = NULL;
-	Err err = ERR_INIT;
+	_cleanup_free_ char *store = NULL, *dir = NULL;
 	int r = cli_store_path(plan, &store);
 	if (r)
 		return r;
-	if (!plan || !plan->run.key) {
+	if (plan && plan->run.key) {
+		*ret = str_fmt("%s", plan->run.key);
+	} else {
 		dir = path_dir(store);
-		beside = dir ? path_join(dir, "dream.key") : NULL;
-		if (!beside)
-			return cli_oom();
+		*ret = dir ? path_join(dir, "dream.key") : NULL;
 	}
-	r = sign_key_load(beside ? beside : plan->run.key, ret, &err);
+	return *ret ? 0 : cli_oom();
+}
+
+int cli_key(const Plan *plan, SignKey **ret)
+{
+	_cleanup_free_ char *path = NULL;
+	Err err = ERR_INIT;
+	int r = cli_key_path(plan, &path);
+	if (r)
+		return r;
+	r = sign_key_load(path, ret, &err);
 	return r < 0 ? cli_fail(EXIT_FAILED, &err) : 0;
 }
 

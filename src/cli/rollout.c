@@ -116,7 +116,7 @@ static int run(const void *options, int argc, char **argv)
 		return tell_daemon(o, "abort", NULL, "it is being taken back", "--resume --abort");
 	if (!o->foreground && !o->resume && !o->dry_run)
 		return tell_daemon(o, "rollout", argv[0], "it begins", "--foreground PROMOTION");
-	r = world_open(o->config, &w);
+	r = o->dry_run ? world_look(o->config, &w) : world_open(o->config, &w);
 	if (r == 0 && o->dry_run)
 		r = preview(&w, argv[0]);
 	else if (r == 0)

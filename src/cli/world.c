@@ -33,15 +33,22 @@ static int open_helper(World *w, Err *err)
 	return helper_connect(w->loop, &a, &w->helper, err);
 }
 
+/* What does for looking. */
+static int open_production(World *w, Err *err)
+{
+	int r = sd_event_new(&w->loop);
+	if (r < 0)
+		return err_set(err, r, "cannot make an event loop");
+	r = productionplaces_here(&w->places, err);
+	return r < 0 ? r : open_helper(w, err);
+}
+
 static int open_rest(World *w, Err *err)
 {
 	_cleanup_free_ char *history = NULL;
 	_cleanup_free_ const char **hook = NULL;
 	const ConfStrings *words = &w->plan->daemon.hook;
-	int r = sd_event_new(&w->loop);
-	if (r < 0)
-		return err_set(err, r, "cannot make an event loop");
-	r = productionplaces_here(&w->places, err);
+	int r = open_production(w, err);
 	if (r >= 0)
 		r = state_dir(w->plan, &w->state_dir, err);
 	if (r >= 0)
@@ -50,8 +57,6 @@ static int open_rest(World *w, Err *err)
 		r = systemd_open(w->loop, w->places.user, &w->systemd, err);
 	if (r >= 0)
 		r = httploop_new(w->loop, &w->http, err);
-	if (r >= 0)
-		r = open_helper(w, err);
 	if (r < 0)
 		return r;
 	history = path_join(w->state_dir, "history");
@@ -77,6 +82,28 @@ int world_open(const char *config, World *w)
 	if (r != 0)
 		return r;
 	return open_rest(w, &err) < 0 ? cli_fail(EXIT_FAILED, &err) : 0;
+}
+
+/* A store that is not there has no promotion that could be looked at, and a key none that it
+ * signed.
+ */
+int world_look(const char *config, World *w)
+{
+	_cleanup_free_ char *key = NULL;
+	Err err = ERR_INIT;
+	*w = (World){0};
+	int r = cli_open(config, &w->plan);
+	if (r == 0)
+		r = cli_store(w->plan, STORE_READ, &w->store);
+	if (r == 0)
+		r = cli_key_path(w->plan, &key);
+	if (r == 0 && (!w->store || (access(key, F_OK) < 0 && errno == ENOENT)))
+		return cli_nothing_yet(EXIT_FAILED);
+	if (r == 0)
+		r = cli_key(w->plan, &w->key);
+	if (r != 0)
+		return r;
+	return open_production(w, &err) < 0 ? cli_fail(EXIT_FAILED, &err) : 0;
 }
 
 void world_done(World *w)

@@ -19,6 +19,8 @@ typedef struct World {
 
 /* 0, or the exit code to return; what was opened is closed by world_done() either way. */
 int world_open(const char *config, World *ret);
+/* The same for a verb that only looks: what it does without is NULL, and nothing is made. */
+int world_look(const char *config, World *ret);
 void world_done(World *w);
 RolloutWorld world_of(const World *w);
 /* Who types: for approvals and rollbacks. */

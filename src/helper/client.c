@@ -26,7 +26,7 @@ struct Question {
 	Question *next;
 	char *packet; /* not sent yet; NULL */
 	sd_event_source *timer;
-	HelperDone *done; /* NULL: it was answered by its timeout; the late answer is dropped */
+	HelperDone *done; /* NULL: nobody waits for it (any more); the answer is dropped */
 	void *ctx;
 };
 
@@ -368,6 +368,14 @@ int helper_call(Helper *h, json_t *request, int64_t timeout_us, HelperDone *done
 	return 0;
 }
 
+/* What was asked is not asked back: when the answer comes it is dropped. */
+void helper_forget(Helper *h, const void *ctx)
+{
+	for (Question *q = h->first; q; q = q->next)
+		if (q->ctx == ctx)
+			q->done = NULL;
+}
+
 typedef struct Asked {
 	bool over;
 	json_t *reply;
@@ -381,14 +389,6 @@ static void on_asked(void *ctx, const json_t *reply, const Err *err)
 	a->reply = reply ? json_incref((json_t *)(uintptr_t)reply) : NULL;
 	if (err)
 		a->err = *err;
-}
-
-/* Nobody waits for this answer any more: when it comes it is dropped. */
-static void abandon(Helper *h, const Asked *a)
-{
-	for (Question *q = h->first; q; q = q->next)
-		if (q->ctx == a)
-			q->done = NULL;
 }
 
 static bool is_waiting_to_send(const Helper *h)
@@ -436,7 +436,7 @@ int helper_ask(Helper *h, json_t *request, int64_t timeout_us, json_t **ret, Err
 	while (r >= 0 && !a.over)
 		r = wait_once(h, until_us - clock_mono_us(&clock_system), err);
 	if (r < 0) {
-		abandon(h, &a);
+		helper_forget(h, &a);
 		return r;
 	}
 	if (!a.reply)

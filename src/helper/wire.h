@@ -61,10 +61,13 @@ DEFINE_CLEANUP(Helper *, helper_close)
 /* `reply` is borrowed; NULL with `err`: refused (its errno), -ECONNRESET, -EBADMSG, -ETIMEDOUT.
  * From the loop, never from inside helper_call(). */
 typedef void HelperDone(void *ctx, const json_t *reply, const Err *err);
-/* Consumes the request. */
+/* Consumes the request. `done` may be NULL: nobody wants to know. */
 int helper_call(Helper *h, json_t *request, int64_t timeout_us, HelperDone *done, void *ctx,
 		Err *err) _must_check_;
-/* The same, waiting: for verbs of the command line. The reply is new. */
+/* done() of what was asked with this ctx is not called any more: before whatever it points to goes.
+ * What was asked may still happen. */
+void helper_forget(Helper *h, const void *ctx);
+/* The same as helper_call(), waiting: for verbs of the command line. The reply is new. */
 int helper_ask(Helper *h, json_t *request, int64_t timeout_us, json_t **ret, Err *err) _must_check_;
 /* Beside the running program: "dream-helper" of the same folder, else of libexec. New string. */
 int helper_program(char **ret, Err *err) _must_check_;

@@ -12,15 +12,6 @@ enum {
 	BACK_TRIES = 2, /* of going to a version that may work: what was in the way may be over */
 };
 
-typedef void Answered(Rollout *r, const json_t *reply);
-
-/* One request whose refusal is an event for the machine. `then` is kept in the closure of the call.
- */
-typedef struct Asked {
-	Rollout *r;
-	Answered *then;
-} Asked;
-
 static MachineEvent event_of_error(const Rollout *r, int code)
 {
 	if (r->m.phase == PHASE_UNDO)
@@ -30,32 +21,23 @@ static MachineEvent event_of_error(const Rollout *r, int code)
 	return code == -ESTALE ? EVENT_MOVED : EVENT_ERROR;
 }
 
-static void on_answer(void *ctx, const json_t *reply, const Err *err)
+/* A refusal is an event for the machine. */
+static void on_step(Rollout *r, const json_t *reply, const Err *err)
 {
-	Asked a = *(Asked *)ctx;
-	free(ctx);
-	if (err)
-		rollout_event(a.r, event_of_error(a.r, err->code), err->msg);
-	else
-		a.then(a.r, reply);
-}
-
-static void ask(Rollout *r, json_t *request, const char *what, Answered *then)
-{
-	Err err = ERR_INIT;
-	Asked *a = malloc(sizeof(*a));
-	if (!a || !request) {
-		free(a);
-		json_decref(request);
-		rollout_later(r, EVENT_ERROR, "%s: out of memory", what);
+	_cleanup_free_ char *words = NULL;
+	if (!err) {
+		r->applying.then(r, reply);
 		return;
 	}
-	*a = (Asked){.r = r, .then = then};
-	int e = helper_call(r->w.helper, request, HELPER_TIMEOUT_US, on_answer, a, &err);
-	if (e < 0) {
-		free(a);
-		rollout_later(r, event_of_error(r, e), "%s: %s", what, err.msg);
-	}
+	words = str_fmt("%s: %s", r->applying.what, err->msg);
+	rollout_event(r, event_of_error(r, err->code), words ? words : err->msg);
+}
+
+static void ask(Rollout *r, json_t *request, const char *what, Applied *then)
+{
+	r->applying.then = then;
+	r->applying.what = what;
+	asking(r, request, HELPER_TIMEOUT_US, on_step);
 }
 
 static void keep_generation(char *to, const json_t *reply, const char *member)
@@ -134,7 +116,8 @@ static bool costs_too_much(Rollout *r, uint32_t set)
 /* The units of `set` are brought up with the values, which are consumed. */
 static void apply_values(Rollout *r, json_t *values, uint32_t set, BroughtUp *done)
 {
-	r->applying = (Applying){.set = set, .done = done};
+	r->applying.set = set;
+	r->applying.done = done;
 	ask(r, json_pack("{s:s, s:o}", "do", "prepare", "values", values),
 	    "the new configuration cannot be written", prepared);
 }
@@ -268,16 +251,7 @@ static void undone(Rollout *r, MachineEvent e, const char *words)
 	rollout_later(r, e, "%s", words ? words : "");
 }
 
-/* Which units do not run what the current generation says: they are asked one after another, so
- * that an undo restarts what must be restarted, after whatever crash. */
-typedef struct Survey {
-	Rollout *r;
-	size_t at;
-	uint32_t set;
-	BroughtUp *done;
-} Survey;
-
-static void survey_next(Survey *s);
+static void survey_next(Rollout *r);
 
 /* Every value as it should be: a process that is older than the last flip and has them needs no
  * restart. */
@@ -292,53 +266,39 @@ static bool has_its_values(const json_t *back)
 	return js_int(back, "pid", 0) > 0;
 }
 
-static void on_surveyed(void *ctx, const json_t *reply, const Err *err)
+static void on_surveyed(Rollout *r, const json_t *reply, const Err *err)
 {
-	Survey *s = ctx;
+	Survey *s = &r->survey;
 	const char *active = js_str(json_object_get(reply, "state"), "active", "");
 	if (err || !has_its_values(json_object_get(reply, "readback")) ||
-	    strcmp(active, "active") != 0 || (s->r->down & (1U << s->at)))
+	    strcmp(active, "active") != 0 || (r->down & (1U << s->at)))
 		s->set |= 1U << s->at;
 	s->at++;
-	survey_next(s);
+	survey_next(r);
 }
 
-static void survey_next(Survey *s)
+static void survey_next(Rollout *r)
 {
-	Rollout *r = s->r;
-	Err err = ERR_INIT;
+	Survey *s = &r->survey;
 	while (s->at < r->n_units && !r->units[s->at].touched)
 		s->at++;
-	if (s->at < r->n_units) {
-		json_t *rq =
-		    json_pack("{s:s, s:s}", "do", "readback", "unit", r->units[s->at].name);
-		int e = helper_call(r->w.helper, rq, HELPER_TIMEOUT_US, on_surveyed, s, &err);
-		if (e >= 0)
-			return;
-		rollout_later(r, EVENT_ERROR, "%s", err.msg);
-		free(s);
-		return;
-	}
-	uint32_t set = s->set;
-	BroughtUp *done = s->done;
-	free(s);
-	bring_up(r, set, BRING_ONE_BY_ONE, done);
+	if (s->at == r->n_units)
+		bring_up(r, s->set, BRING_ONE_BY_ONE, s->done);
+	else
+		asking(r, json_pack("{s:s, s:s}", "do", "readback", "unit", r->units[s->at].name),
+		       HELPER_TIMEOUT_US, on_surveyed);
+}
+
+/* So that an undo restarts what must be restarted, after whatever crash. */
+static void survey(Rollout *r, BroughtUp *done)
+{
+	r->survey = (Survey){.done = done};
+	survey_next(r);
 }
 
 /* --- To a generation that is none of this rollout's ------------------------------------------- */
 
 static void gone_to(Rollout *r, MachineEvent e, const char *words);
-
-static void survey(Rollout *r, BroughtUp *done)
-{
-	Survey *s = calloc(1, sizeof(*s));
-	if (!s) {
-		rollout_later(r, EVENT_ERROR, "out of memory");
-		return;
-	}
-	*s = (Survey){.r = r, .done = done};
-	survey_next(s);
-}
 
 static void went(Rollout *r, const json_t *reply)
 {

@@ -68,9 +68,8 @@ static void account(Rollout *r, RolloutUnit *u)
 
 /* --- Readback -------------------------------------------------------------------------------- */
 
-static void on_readback(void *ctx, const json_t *reply, const Err *err)
+static void on_readback(Rollout *r, const json_t *reply, const Err *err)
 {
-	Rollout *r = ctx;
 	RolloutUnit *u = unit_now(r);
 	const json_t *back = json_object_get(reply, "readback");
 	if (broke_meanwhile(r))
@@ -108,12 +107,8 @@ static void on_readback(void *ctx, const json_t *reply, const Err *err)
 
 static void read_back(Rollout *r)
 {
-	Err err = ERR_INIT;
-	json_t *rq = json_pack("{s:s, s:s}", "do", "readback", "unit", unit_now(r)->name);
-	int e = helper_call(r->w.helper, rq, HELPER_TIMEOUT_US, on_readback, r, &err);
-	if (e < 0)
-		finish_with(r, EVENT_ERROR, "%s cannot be read back: %s", unit_now(r)->name,
-			    err.msg);
+	asking(r, json_pack("{s:s, s:s}", "do", "readback", "unit", unit_now(r)->name),
+	       HELPER_TIMEOUT_US, on_readback);
 }
 
 /* --- The first answer ------------------------------------------------------------------------ */
@@ -154,11 +149,16 @@ static void first_words(Rollout *r)
 		finish_with(r, EVENT_ERROR, "%s cannot be asked: %s", u->name, err.msg);
 }
 
+/* How long a unit may take to start. */
+static int64_t start_limit(const Rollout *r)
+{
+	return r->x ? r->x->rollout.ready_us : 10 * (int64_t)HELPER_TIMEOUT_US;
+}
+
 /* --- Restarts -------------------------------------------------------------------------------- */
 
-static void on_restart(void *ctx, const json_t *reply, const Err *err)
+static void on_restart(Rollout *r, const json_t *reply, const Err *err)
 {
-	Rollout *r = ctx;
 	RolloutUnit *u = unit_now(r);
 	if (broke_meanwhile(r))
 		return;
@@ -180,15 +180,11 @@ static void on_restart(void *ctx, const json_t *reply, const Err *err)
 static void restart_now(Rollout *r)
 {
 	RolloutUnit *u = unit_now(r);
-	Err err = ERR_INIT;
 	r->up.began_us = clock_mono_us(r->w.clock);
 	u->restarts++;
 	rollout_say(r, NULL, "restarting %s", u->name);
-	json_t *rq = json_pack("{s:s, s:s}", "do", "restart", "unit", u->name);
-	int64_t limit = r->x ? r->x->rollout.ready_us : 10 * (int64_t)HELPER_TIMEOUT_US;
-	int e = helper_call(r->w.helper, rq, limit + HELPER_TIMEOUT_US, on_restart, r, &err);
-	if (e < 0)
-		finish_with(r, EVENT_ERROR, "%s could not be restarted: %s", u->name, err.msg);
+	asking(r, json_pack("{s:s, s:s}", "do", "restart", "unit", u->name),
+	       start_limit(r) + HELPER_TIMEOUT_US, on_restart);
 }
 
 static void restart(Rollout *r)
@@ -212,9 +208,8 @@ static void bring_up_next(Rollout *r)
 
 /* --- All at once ----------------------------------------------------------------------------- */
 
-static void on_cold(void *ctx, const json_t *reply, const Err *err)
+static void on_cold(Rollout *r, const json_t *reply, const Err *err)
 {
-	Rollout *r = ctx;
 	const json_t *results = json_object_get(reply, "results");
 	if (broke_meanwhile(r))
 		return;
@@ -236,7 +231,6 @@ static void on_cold(void *ctx, const json_t *reply, const Err *err)
 
 static void start_together(Rollout *r)
 {
-	Err err = ERR_INIT;
 	json_t *units = json_array();
 	r->up.began_us = clock_mono_us(r->w.clock);
 	expect(r, r->up.set, true);
@@ -246,11 +240,8 @@ static void start_together(Rollout *r)
 		r->units[i].restarts++;
 		json_array_append_new(units, json_string(r->units[i].name));
 	}
-	json_t *rq = json_pack("{s:s, s:o}", "do", "cold", "units", units);
-	int64_t limit = r->x ? r->x->rollout.ready_us : 10 * (int64_t)HELPER_TIMEOUT_US;
-	int e = helper_call(r->w.helper, rq, limit + HELPER_TIMEOUT_US, on_cold, r, &err);
-	if (e < 0)
-		finish_with(r, EVENT_ERROR, "the cold start could not be made: %s", err.msg);
+	asking(r, json_pack("{s:s, s:o}", "do", "cold", "units", units),
+	       start_limit(r) + HELPER_TIMEOUT_US, on_cold);
 }
 
 /* `done` is called from the loop. */
@@ -284,6 +275,7 @@ void bring_up_break(Rollout *r, const char *words)
 
 void bring_up_stop(Rollout *r)
 {
+	asking_stop(r);
 	r->up.first = first_answer_free(r->up.first);
 	r->up.drain = drain_free(r->up.drain);
 	r->up = (BringUp){0};

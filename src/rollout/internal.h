@@ -69,11 +69,29 @@ typedef struct BringUp {
 	BroughtUp *done;
 } BringUp;
 
-/* What is done when the flip is. */
+/* A change in the making: which step is being asked for, and what is done when the flip is. */
+typedef void Applied(Rollout *r, const json_t *reply);
 typedef struct Applying {
+	Applied *then;
+	const char *what; /* static: that it fails, for people */
 	uint32_t set;
 	BroughtUp *done;
 } Applying;
+
+/* What the helper is asked. `reply` NULL: refused or not answered, and `err` says why. */
+typedef void Answered(Rollout *r, const json_t *reply, const Err *err);
+typedef struct Asked {
+	Answered *then; /* NULL: nothing is asked */
+	sd_event_source *unasked;
+	Err err; /* why it could not be */
+} Asked;
+
+/* Which units do not run what the current generation says: they are asked one after another. */
+typedef struct Survey {
+	size_t at;
+	uint32_t set;
+	BroughtUp *done;
+} Survey;
 
 typedef struct AbRun AbRun;
 
@@ -111,7 +129,9 @@ struct Rollout {
 	bool back_there;		  /* `goal` runs, and is the newest version */
 	uint32_t back_tries;		  /* of going to `goal`, each a change of its own */
 	bool commit_known; /* after a commit that was not answered: `committed` was looked up */
+	Asked asked;
 	Applying applying;
+	Survey survey;
 	BringUp up;
 	AbRun *ab; /* NULL: no A/B */
 	Watch *watch;
@@ -141,8 +161,18 @@ struct Rollout {
 	Err err; /* a fault of ours, told at the end */
 };
 
+/* --- begin.c ---------------------------------------------------------------------------------- */
+
+Rollout *rollout_new(const RolloutWorld *w, const RolloutHandler *h, void *ctx);
+int rollout_load_promotion(Rollout *r, const char *id, Err *err) _must_check_;
+/* What the helper says of production, waiting. */
+int rollout_ask_status(Rollout *r, json_t **ret, Err *err) _must_check_;
+void rollout_find_gpu(Rollout *r);
+
 /* --- rollout.c: the machine's turn ------------------------------------------------------------ */
 
+/* So that the end can be told even when there is no memory left. */
+int rollout_prepare_end(Rollout *r) _must_check_;
 /* From the loop: the machine gets the event, and what it wants is begun. */
 void rollout_event(Rollout *r, MachineEvent e, const char *words);
 /* Whatever the phase: production goes back to what was committed, and that is the end. */
@@ -150,6 +180,15 @@ void rollout_take_back(Rollout *r, const char *words);
 /* The same, when the loop turns next: for what fails where it is begun. */
 void rollout_later(Rollout *r, MachineEvent e, const char *fmt, ...) _printf_(3, 4);
 const char *rollout_mask_text(const Rollout *r, ParamMask m, Str *out); /* "a=1, b=2" */
+
+/* --- asking.c: the helper -----------------------------------------------------------------------
+ */
+
+/* then() is called once, from the loop, unless something else is asked before. Consumes the
+ * request; NULL is one that there was no memory for. */
+void asking(Rollout *r, json_t *request, int64_t timeout_us, Answered *then);
+/* Nobody waits for an answer any more. */
+void asking_stop(Rollout *r);
 
 /* --- tell.c: records, people, alerts ---------------------------------------------------------- */
 
@@ -188,8 +227,6 @@ void apply_cold(Rollout *r);   /* DO_COLD */
 void apply_commit(Rollout *r); /* DO_COMMIT */
 void apply_undo(Rollout *r);   /* DO_UNDO */
 void apply_back(Rollout *r);   /* going back to `goal` */
-/* An interrupted going back, from its last step: to be begun again with rollout_take_back(). */
-int goback_take_up(Rollout *r, const json_t *step, Err *err) _must_check_;
 /* The helper has committed: the new version of the baseline is written down. */
 void apply_written(Rollout *r);
 
@@ -219,6 +256,9 @@ void guard_done(Rollout *r);
 
 void stage_trial(Rollout *r, bool all_services); /* DO_ISOLATED, DO_COLOCATED: m.target */
 void stage_stop(Rollout *r);
+/* Something else is to be done: a trial that goes on is for nothing, and what it has to say must
+ * not be taken for an answer to that. Production may be away until it is brought up. */
+void stage_abandon(Rollout *r);
 
 /* --- ab.c ------------------------------------------------------------------------------------- */
 

@@ -15,7 +15,6 @@ static int on_end(sd_event_source *source, void *ctx)
 {
 	Rollout *r = ctx;
 	(void)source;
-	r->end = sd_event_source_unref(r->end);
 	r->h.done(r->ctx, &r->m, r->err.code ? &r->err : NULL);
 	return 0;
 }
@@ -44,6 +43,7 @@ static void end(Rollout *r, const char *words)
 	if (r->over)
 		return;
 	r->over = true;
+	bring_up_stop(r);
 	guard_done(r);
 	bool went_back = r->goal.version > 0 && r->m.result == RESULT_ROLLED_BACK;
 	if (went_back && !r->back_there) {
@@ -71,8 +71,13 @@ static void end(Rollout *r, const char *words)
 	const char *said = text.s && !text.failed ? text.s : "out of memory";
 	rollout_say(r, NULL, "%s", said);
 	rollout_alert(r, alert_of(r->m.result), said);
-	if (sd_event_add_defer(r->w.loop, &r->end, on_end, r) < 0)
-		r->h.done(r->ctx, &r->m, &r->err);
+	(void)sd_event_source_set_enabled(r->end, SD_EVENT_ONESHOT);
+}
+
+int rollout_prepare_end(Rollout *r)
+{
+	int e = sd_event_add_defer(r->w.loop, &r->end, on_end, r);
+	return e < 0 ? e : sd_event_source_set_enabled(r->end, SD_EVENT_OFF);
 }
 
 static void watch_for(Rollout *r, bool probation)
@@ -99,6 +104,8 @@ static void stuck(Rollout *r, const char *words)
 
 static void carry_out(Rollout *r, MachineDo d, const char *words)
 {
+	if (d != DO_NOTHING)
+		stage_abandon(r);
 	switch (d) {
 	case DO_NOTHING:
 		break;
@@ -188,9 +195,65 @@ void rollout_take_back(Rollout *r, const char *words)
 {
 	guard_rest(r);
 	bring_up_stop(r);
+	stage_abandon(r);
 	machine_init(&r->m);
 	r->m.phase = PHASE_ASKED;
 	r->m.touched = true;
 	r->m.running_known = false;
 	rollout_later(r, EVENT_ABORT, "%s", words);
+}
+
+/* --- Decisions, the end ----------------------------------------------------------------------- */
+
+int rollout_decide(Rollout *r, bool go_on, const Approver *by, Err *err)
+{
+	if (r->over || (go_on && r->m.phase != PHASE_ASKED))
+		return err_set(err, -EINVAL,
+			       "there is nothing to decide: the rollout is in the phase %s",
+			       machine_phase_name(r->m.phase));
+	/* Right after a restart of ours the person who took it up decides instead of policy. */
+	if (r->later && r->pending == EVENT_RESTARTED)
+		r->later = sd_event_source_disable_unref(r->later);
+	if (r->later)
+		return err_set(err, -EAGAIN, "the rollout is just taking a step; say it once more");
+	rollout_later(r, go_on ? EVENT_CONTINUE : EVENT_ABORT, "%s says so%s%s", by->name,
+		      by->reason[0] ? ": " : "", by->reason);
+	return 0;
+}
+
+int64_t rollout_down_us(const Rollout *r, size_t i, const char **ret_unit)
+{
+	if (i >= r->n_units)
+		return -1;
+	*ret_unit = r->units[i].name;
+	return r->units[i].down_us;
+}
+
+const char *rollout_id(const Rollout *r)
+{
+	return r->id;
+}
+
+const Machine *rollout_machine(const Rollout *r)
+{
+	return &r->m;
+}
+
+Rollout *rollout_free(Rollout *r)
+{
+	if (!r)
+		return NULL;
+	bring_up_stop(r);
+	stage_stop(r);
+	guard_done(r);
+	sd_event_source_disable_unref(r->later);
+	sd_event_source_disable_unref(r->end);
+	rollout_plan_done(r);
+	baseline_done(&r->baseline);
+	baseline_done(&r->goal);
+	json_decref(r->promotion);
+	ab_free(r->ab);
+	free(r->gpu);
+	free(r);
+	return NULL;
 }

@@ -60,7 +60,9 @@ typedef struct Rollout Rollout;
 int rollout_start(const RolloutWorld *w, const char *promotion, const RolloutHandler *h, void *ctx,
 		  Rollout **ret, Err *err) _must_check_;
 /* What it would do, in which order, and what downtime that costs: as text, for people. A promotion
- * that is not fit is refused as by rollout_start(); approval is not asked for. Changes nothing. */
+ * that is not fit is refused as by rollout_start(), but that is not recorded; approval is not asked
+ * for. Writes nothing; of the world it needs the clock, the helper, the store, the key, the plan
+ * and the places. */
 int rollout_preview(const RolloutWorld *w, const char *promotion, Str *out, Err *err) _must_check_;
 /* What a restart of ours finds: a change that is open at the helper, a rollout that did not end.
  * *ret NULL: nothing to do. */

@@ -94,6 +94,14 @@ void stage_stop(Rollout *r)
 	r->trial_services = NULL;
 }
 
+void stage_abandon(Rollout *r)
+{
+	if (!r->run)
+		return;
+	stage_stop(r);
+	expect_stops(r, true);
+}
+
 /* A trial that says nothing about the candidate is our fault, not its. */
 static MachineEvent judge_trial(const Rollout *r, const Measurement *m, Str *words)
 {

@@ -1,0 +1,263 @@
+#pragma once
+/* What a rollout works with, but for systemd: a store, a plan, adopted units, and a helper that is
+ * a process of the test's own. It answers as production would that does all that it is told; its
+ * k-th answer can be held back until the test has done something meanwhile. */
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "fixture.h"
+#include "helper/packet.h"
+#include "rollout/rollout.h"
+
+#define GENERATION_1 "0123456789abcdef"
+#define GENERATION_2 "1111111111111111"
+
+enum {
+	STAND_UNITS = 2,
+};
+
+typedef struct Stand {
+	Box box;
+	char socket[96], state[96], adopted[96], units_dir[96];
+	Plan *plan;
+	sd_event *loop;
+	Helper *helper;
+	ProductionPlaces places;
+	const char *units[STAND_UNITS], *params[STAND_UNITS]; /* one parameter each */
+	bool change_open;				      /* at the beginning */
+	int hold_at;  /* which question is not answered at once; 0: none */
+	int told, go; /* a byte comes when one is held; a byte lets it go */
+	int asked;    /* a pipe with one byte for every "status" */
+	pid_t pid;
+} Stand;
+
+/* --- The helper ------------------------------------------------------------------------------- */
+
+typedef struct Played {
+	const Stand *s;
+	const char *current;
+	bool open, fresh[STAND_UNITS];
+	int n, told, go, asked;
+} Played;
+
+static const char *value_now(const Played *p, size_t unit)
+{
+	bool first = strcmp(p->current, GENERATION_1) == 0;
+	return unit == 0 ? (first ? "0.50" : "0.55") : (first ? "small" : "base");
+}
+
+static json_t *status_of(const Played *p)
+{
+	json_t *values = json_object(), *units = json_object();
+	for (size_t i = 0; i < STAND_UNITS; i++) {
+		json_object_set_new(values, p->s->units[i],
+				    json_pack("{s:s}", p->s->params[i], value_now(p, i)));
+		json_object_set_new(units, p->s->units[i], json_pack("{s:s}", "drift", ""));
+	}
+	json_t *change = p->open ? json_pack("{s:s, s:s, s:s, s:i}", "rollout", "other", "from",
+					     GENERATION_1, "to", "", "began_at_us", 1)
+				 : json_null();
+	return json_pack("{s:s, s:o, s:o, s:[s], s:o}", "current", p->current, "values", values,
+			 "change", change, "good", GENERATION_1, "units", units);
+}
+
+static size_t unit_number(const Played *p, const json_t *o)
+{
+	return strcmp(js_str(o, "unit", ""), p->s->units[0]) == 0 ? 0 : 1;
+}
+
+static json_t *readback_of(const Played *p, size_t i)
+{
+	json_t *same = json_boolean(p->fresh[i]);
+	return json_pack("{s:{s:i, s:b, s:s, s:[{s:s, s:o}]}, s:{s:s, s:s, s:i}}", "readback",
+			 "pid", 77, "same", p->fresh[i], "words", "", "values", "parameter",
+			 p->s->params[i], "same", same, "state", "active", "active", "invocation",
+			 "0123", "restarts", 0);
+}
+
+static json_t *restarted(Played *p, size_t i)
+{
+	p->fresh[i] = true;
+	return json_pack("{s:s, s:s, s:{s:s}, s:i}", "result", "done", "words", "", "state",
+			 "invocation", "0123", "took_us", 1);
+}
+
+static void flipped(Played *p, const char *to)
+{
+	p->current = strcmp(to, GENERATION_2) == 0 ? GENERATION_2 : GENERATION_1;
+	memset(p->fresh, 0, sizeof(p->fresh));
+}
+
+/* What a wish for values becomes: the first of them says which generation has them. */
+static const char *prepared(const Played *p, const json_t *o)
+{
+	const char *v = js_str(json_object_get(o, "values"), p->s->params[0], "");
+	return strcmp(v, "0.50") == 0 ? GENERATION_1 : GENERATION_2;
+}
+
+static json_t *played(Played *p, const json_t *o)
+{
+	const char *what = js_str(o, "do", "");
+	if (strcmp(what, "status") == 0) {
+		(void)!write(p->asked, "s", 1);
+		return status_of(p);
+	}
+	if (strcmp(what, "prepare") == 0)
+		return json_pack("{s:s}", "generation", prepared(p, o));
+	if (strcmp(what, "readback") == 0)
+		return readback_of(p, unit_number(p, o));
+	if (strcmp(what, "restart") == 0)
+		return restarted(p, unit_number(p, o));
+	if (strcmp(what, "begin") == 0)
+		p->open = true;
+	if (strcmp(what, "flip") == 0)
+		flipped(p, js_str(o, "to", ""));
+	if (strcmp(what, "commit") == 0)
+		p->open = false;
+	if (strcmp(what, "undo") != 0)
+		return json_object();
+	p->open = false;
+	flipped(p, GENERATION_1);
+	return json_pack("{s:b, s:s}", "moved", true, "current", p->current);
+}
+
+static void play(Played *p, int fd)
+{
+	static char buf[HELPER_PACKET_MAX];
+	ssize_t n;
+	char byte;
+	while ((n = recv(fd, buf, sizeof(buf), 0)) > 0) {
+		json_auto_t *o = NULL, *members = NULL;
+		_cleanup_free_ char *text = NULL;
+		if (js_parse(buf, (size_t)n, sizeof(buf), &o, NULL) < 0)
+			break;
+		members = played(p, o);
+		if (++p->n == p->s->hold_at) {
+			(void)!write(p->told, "h", 1);
+			(void)!read(p->go, &byte, 1);
+		}
+		if (packet_reply(members, &text) < 0 || send(fd, text, strlen(text), 0) < 0)
+			break;
+	}
+	close(fd);
+}
+
+static void start_helper(Stand *s)
+{
+	struct sockaddr_un a = {.sun_family = AF_UNIX};
+	int told[2], go[2], asked[2];
+	CHECK(pipe2(told, O_CLOEXEC) == 0 && pipe2(go, O_CLOEXEC) == 0);
+	CHECK(pipe2(asked, O_CLOEXEC | O_NONBLOCK) == 0);
+	strcpy(a.sun_path, s->socket);
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	CHECK(fd >= 0 && bind(fd, (struct sockaddr *)&a, sizeof(a)) == 0 && listen(fd, 8) == 0);
+	s->pid = fork();
+	CHECK(s->pid >= 0);
+	if (s->pid == 0) {
+		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+		close(go[1]);
+		Played p = {.s = s,
+			    .current = s->change_open ? GENERATION_2 : GENERATION_1,
+			    .open = s->change_open,
+			    .told = told[1],
+			    .go = go[0],
+			    .asked = asked[1]};
+		for (int c; (c = accept(fd, NULL, NULL)) >= 0;)
+			play(&p, c);
+		_exit(0);
+	}
+	close(fd);
+	close(told[1]);
+	close(go[0]);
+	close(asked[1]);
+	s->told = told[0];
+	s->go = go[1];
+	s->asked = asked[0];
+}
+
+/* --- The rest --------------------------------------------------------------------------------- */
+
+static void adopt(Stand *s, size_t i)
+{
+	AdoptedTarget t = {.parameter = strdup(s->params[i]),
+			   .kind = TARGET_ENV,
+			   .name = strdup("VALUE"),
+			   .variable = str_fmt("DREAM_%zu", i)};
+	Adoption a = {.unit = strdup(s->units[i]),
+		      .fingerprint = strdup("0123456789abcdef0123456789abcdef"
+					    "0123456789abcdef0123456789abcdef"),
+		      .command = strdup("/bin/true"),
+		      .dropin = adoption_dropin_path(&s->places, s->units[i]),
+		      .targets = &t,
+		      .n = 1};
+	Err err = ERR_INIT;
+	if (adoption_write(&s->places, &a, "[Service]\n", &err) < 0)
+		test_fail(__FILE__, __LINE__, "%s", err.msg);
+	free(a.unit), free(a.fingerprint), free(a.command), free(a.dropin);
+	free(t.parameter), free(t.name), free(t.variable);
+}
+
+/* `units` and `params` are set; the others may be. */
+__attribute__((unused)) static void stand_new(Stand *s)
+{
+	_cleanup_(diags_done) Diags d = DIAGS_INIT;
+	Err err = ERR_INIT;
+	box_new(&s->box);
+	s->box.now_us = NOW_US + 1200 * INT64_C(1000000); /* the promotion is of 12:00 */
+	snprintf(s->socket, sizeof(s->socket), "%s/helper", s->box.dir);
+	snprintf(s->state, sizeof(s->state), "%s/production", s->box.dir);
+	snprintf(s->adopted, sizeof(s->adopted), "%s/adopted", s->box.dir);
+	snprintf(s->units_dir, sizeof(s->units_dir), "%s/units", s->box.dir);
+	s->places = (ProductionPlaces){
+	    .adopted_dir = s->adopted, .state_dir = s->state, .unit_dir = s->units_dir};
+	CHECK_OK(
+	    config_load(SOURCE_ROOT "/examples/rtx3060.yaml", DIAG_WARNING, &s->plan, &d, NULL));
+	for (size_t i = 0; i < STAND_UNITS; i++)
+		adopt(s, i);
+	start_helper(s);
+	CHECK_OK(sd_event_new(&s->loop));
+	CHECK_OK(helper_connect(s->loop, &(HelperAddress){.socket = s->socket}, &s->helper, &err));
+}
+
+__attribute__((unused)) static void stand_done(Stand *s)
+{
+	helper_close(s->helper);
+	sd_event_unref(s->loop);
+	kill(s->pid, SIGKILL);
+	waitpid(s->pid, NULL, 0);
+	close(s->told), close(s->go), close(s->asked);
+	config_free(s->plan);
+	box_done(&s->box);
+}
+
+__attribute__((unused)) static RolloutWorld stand_world(const Stand *s)
+{
+	return (RolloutWorld){.loop = s->loop,
+			      .clock = &s->box.clock,
+			      .helper = s->helper,
+			      .store = s->box.store,
+			      .key = s->box.key,
+			      .plan = s->plan,
+			      .places = &s->places,
+			      .state_dir = s->box.dir};
+}
+
+/* How often it was asked for the status since the last time. */
+__attribute__((unused)) static int stand_asked(const Stand *s)
+{
+	char bytes[256];
+	ssize_t n = read(s->asked, bytes, sizeof(bytes));
+	return n > 0 ? (int)n : 0;
+}
+
+/* True: the answer that was to be held back is. */
+__attribute__((unused)) static bool stand_holds(const Stand *s)
+{
+	struct pollfd p = {.fd = s->told, .events = POLLIN};
+	char byte;
+	return poll(&p, 1, 0) > 0 && read(s->told, &byte, 1) == 1;
+}
