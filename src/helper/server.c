@@ -13,87 +13,16 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/str.h"
-#include "helper/server.h"
+#include "helper/server_internal.h"
 #include "helper/wire.h"
 
 enum {
 	CLIENTS_OF_ONE_MAX = 8, /* connections of one user; so one cannot lock the others out */
 };
 
-typedef struct Client Client;
-struct Client {
-	Server *s;
-	Client *next;
-	int fd;
-	uid_t uid;
-	sd_event_source *io;
-	Call *call;  /* what it waits for */
-	char *reply; /* not taken by the socket yet; NULL */
-	bool gone;
-};
-
-struct Call {
-	Server *s;
-	Client *client; /* NULL: it left */
-	const Verb *verb;
-	json_t *request;
-	uid_t uid;
-	bool running;
-	void *data; /* the verb's, while it runs */
-	Call *next; /* in s->waiting */
-};
-
-struct Server {
-	sd_event *loop;
-	ServerSpec spec;
-	const ProductionPlaces *places;
-	sd_event_source *listening, *idle;
-	Systemd *systemd;
-	Client *clients;
-	Call *alone;	 /* the one that restarts units */
-	Call *waiting;	 /* those that want to, in order */
-	bool ending;	 /* SIGTERM */
-	bool lost_bus;	 /* the manager's connection is to be made anew */
-	int64_t flip_us; /* CLOCK_BOOTTIME of the last move of the link by us; 0: none */
-};
-
-static const Verb *const verbs[] = {&verb_status,   &verb_prepare, &verb_begin,
-				    &verb_flip,	    &verb_restart, &verb_cold,
-				    &verb_readback, &verb_commit,  &verb_undo};
-
-enum {
-	VERBS = sizeof(verbs) / sizeof(verbs[0])
-};
-
-static void settle(Server *s);
 static int on_client(sd_event_source *src, int fd, uint32_t events, void *ctx);
 
 /* --- What verbs ask --------------------------------------------------------------------------- */
-
-Server *call_server(const Call *c)
-{
-	return c->s;
-}
-
-const json_t *call_request(const Call *c)
-{
-	return c->request;
-}
-
-const char *call_text(const Call *c, const char *member)
-{
-	return js_str(c->request, member, "");
-}
-
-void *call_data(const Call *c)
-{
-	return c->data;
-}
-
-void call_set_data(Call *c, void *data)
-{
-	c->data = data;
-}
 
 sd_event *server_loop(const Server *s)
 {
@@ -167,7 +96,7 @@ int64_t server_flipped_at_us(const Server *s)
 
 /* --- Answers ---------------------------------------------------------------------------------- */
 
-static void client_drop(Client *c)
+void client_drop(Client *c)
 {
 	if (c->gone)
 		return;
@@ -180,9 +109,9 @@ static void client_drop(Client *c)
 	c->call = NULL;
 }
 
-static void client_listen(Client *c)
+void client_listen(Client *c)
 {
-	uint32_t events = c->reply ? EPOLLOUT : c->call ? 0 : EPOLLIN;
+	uint32_t events = c->reply ? EPOLLOUT : c->held ? 0 : EPOLLIN;
 	if (!c->gone && sd_event_source_set_io_events(c->io, events) < 0)
 		client_drop(c);
 }
@@ -203,7 +132,7 @@ static void client_send(Client *c)
 		client_listen(c);
 }
 
-static void client_answer(Client *c, const json_t *members, const Err *why)
+void client_answer(Client *c, const json_t *members, const Err *why)
 {
 	int r = why ? packet_refusal(why, &c->reply) : packet_reply(members, &c->reply);
 	if (r < 0)
@@ -212,133 +141,53 @@ static void client_answer(Client *c, const json_t *members, const Err *why)
 		client_send(c);
 }
 
-/* What was asked of us and what came of it, for the journal. */
-static void note(const Call *c, const Err *why)
-{
-	if (c->s->spec.quiet || !c->verb->changes)
-		return;
-	_cleanup_(str_done) Str line = STR_INIT;
-	_cleanup_free_ char *request = json_dumps(c->request, JSON_COMPACT | JSON_SORT_KEYS);
-	str_add_safe(&line, request ? request : "", request ? strlen(request) : 0, 400);
-	if (!line.failed)
-		helper_say(why ? LOG_WARNING : LOG_INFO, "user %d asked %s: %s", (int)c->uid,
-			   line.s ? line.s : "", why ? why->msg : "done");
-}
-
-static void call_free(Call *c)
-{
-	for (Call **at = &c->s->waiting; *at; at = &(*at)->next)
-		if (*at == c) {
-			*at = c->next;
-			break;
-		}
-	if (c->s->alone == c)
-		c->s->alone = NULL;
-	if (c->client)
-		c->client->call = NULL;
-	json_decref(c->request);
-	free(c);
-}
-
-void call_end(Call *c, json_t *members, const Err *why)
-{
-	Client *client = c->client;
-	Server *s = c->s;
-
-	note(c, why);
-	if (why && why->code == -ENOTCONN)
-		s->lost_bus = true;
-	call_free(c);
-	if (client)
-		client_answer(client, members, why);
-	json_decref(members);
-	settle(s);
-}
-
-/* --- Calls ------------------------------------------------------------------------------------ */
-
-static void call_run(Call *c)
-{
-	json_t *members = NULL;
-	Err why = ERR_INIT;
-
-	c->running = true;
-	if (c->verb->alone)
-		c->s->alone = c;
-	int r = c->verb->run(c, &members, &why);
-	if (r <= 0)
-		call_end(c, members, r < 0 ? &why : NULL);
-}
-
-static void call_wait(Call *c)
-{
-	Call **at = &c->s->waiting;
-	while (*at)
-		at = &(*at)->next;
-	*at = c;
-}
-
-/* Whoever left before its turn wants nothing any more. */
-static Call *call_next(Server *s)
-{
-	while (s->waiting && !s->alone) {
-		Call *c = s->waiting;
-		s->waiting = TAKE_PTR(c->next);
-		if (c->client)
-			return c;
-		call_free(c);
-	}
-	return NULL;
-}
-
-/* A restart that nobody waits for any more (the daemon was restarted, too) does not hold up the
- * next one of the same unit: systemd replaces its job. */
-static void abandon_for(const Call *c)
-{
-	Call *old = c->s->alone;
-	if (c->verb->abandon && old && !old->client && old->verb == c->verb &&
-	    json_equal(old->request, c->request))
-		c->verb->abandon(old);
-}
-
-static int call_new(Client *client, const Verb *verb, json_t *request)
-{
-	Call *c = calloc(1, sizeof(*c));
-	if (!c)
-		return -ENOMEM;
-	*c = (Call){
-	    .s = client->s, .client = client, .verb = verb, .request = request, .uid = client->uid};
-	client->call = c;
-	client_listen(client);
-	abandon_for(c);
-	if (verb->alone && c->s->alone)
-		call_wait(c);
-	else
-		call_run(c);
-	return 0;
-}
+/* --- Clients ---------------------------------------------------------------------------------- */
 
 static void client_packet(Client *c, const char *text, size_t len)
 {
-	VerbForm forms[VERBS];
+	const Verb *verb;
 	json_t *request = NULL;
-	size_t which;
 	Err why = ERR_INIT;
-
-	for (size_t i = 0; i < VERBS; i++)
-		forms[i] = verbs[i]->form;
-	int r = packet_request(text, len, forms, VERBS, &which, &request, &why);
-	if (r < 0) {
+	if (call_parse(text, len, &verb, &request, &why) < 0) {
 		client_answer(c, NULL, &why);
-		return;
-	}
-	if (call_new(c, verbs[which], request) < 0) {
+	} else if (call_new(c, verb, request) < 0) {
 		json_decref(request);
 		client_drop(c);
 	}
 }
 
-/* --- Clients ---------------------------------------------------------------------------------- */
+static bool asks_to_cancel(const char *text, size_t len)
+{
+	const Verb *verb = NULL;
+	json_auto_t *request = NULL;
+	Err unheard = ERR_INIT;
+	return call_parse(text, len, &verb, &request, &unheard) >= 0 && verb == &verb_cancel;
+}
+
+/* One request ahead is read, for it may say that the one which is at work is given up. */
+static void client_hold(Client *c, const char *text, size_t len)
+{
+	c->held = malloc(len + 1);
+	if (!c->held) {
+		client_drop(c);
+		return;
+	}
+	memcpy(c->held, text, len);
+	c->held_len = len;
+	client_listen(c);
+	if (asks_to_cancel(text, len))
+		call_give_up(c->call);
+}
+
+/* Its turn has come. Nothing new is begun when we are to end. */
+static void client_go_on(Client *c)
+{
+	_cleanup_free_ char *text = TAKE_PTR(c->held);
+	if (c->s->ending)
+		client_drop(c);
+	else
+		client_packet(c, text, c->held_len);
+}
 
 static void client_read(Client *c)
 {
@@ -354,10 +203,14 @@ static void client_read(Client *c)
 		return;
 	if (n <= 0) {
 		client_drop(c);
+	} else if (n > HELPER_PACKET_MAX && c->call) {
+		client_drop(c); /* its answer would come out of turn */
 	} else if (n > HELPER_PACKET_MAX) {
 		Err why = ERR_INIT;
 		err_set(&why, -EMSGSIZE, "a request has at most %d bytes", HELPER_PACKET_MAX);
 		client_answer(c, NULL, &why);
+	} else if (c->call) {
+		client_hold(c, buf, (size_t)n);
 	} else {
 		client_packet(c, buf, (size_t)n);
 	}
@@ -375,9 +228,9 @@ static int on_client(sd_event_source *src, int fd, uint32_t events, void *ctx)
 		client_drop(c);
 	else if ((events & EPOLLOUT) && c->reply)
 		client_send(c);
-	else if ((events & EPOLLIN) && !c->call && !c->reply)
+	else if ((events & EPOLLIN) && !c->held && !c->reply)
 		client_read(c);
-	settle(s);
+	server_settle(s);
 	return 0;
 }
 
@@ -443,7 +296,7 @@ static int on_connection(sd_event_source *src, int fd, uint32_t events, void *ct
 		turn_away(client, -EBUSY, "this user has too many connections to dream-helper");
 	else
 		(void)client_add(s, client, peer.uid);
-	settle(s);
+	server_settle(s);
 	return 0;
 }
 
@@ -459,6 +312,7 @@ static void free_gone(Server *s)
 		}
 		*at = c->next;
 		free(c->reply);
+		free(c->held);
 		free(c);
 	}
 }
@@ -484,15 +338,23 @@ static void wait_idle(Server *s)
 	(void)sd_event_source_set_enabled(s->idle, nobody ? SD_EVENT_ONESHOT : SD_EVENT_OFF);
 }
 
-/* After everything that happened: the next one in line, those who left, and whether anybody is
- * still there. */
-static void settle(Server *s)
+static Client *client_waiting(const Server *s)
+{
+	Client *c = s->clients;
+	while (c && (c->gone || !c->held || c->call || c->reply))
+		c = c->next;
+	return c;
+}
+
+void server_settle(Server *s)
 {
 	Call *c = call_next(s);
 	if (c) {
 		call_run(c); /* comes back here when it ends at once */
 		return;
 	}
+	for (Client *held; (held = client_waiting(s));)
+		client_go_on(held);
 	wait_idle(s);
 }
 
@@ -515,7 +377,7 @@ static int on_signal(sd_event_source *src, const struct signalfd_siginfo *si, vo
 	for (Client *c = s->clients; c; c = c->next)
 		if (!c->call || !c->call->running)
 			client_drop(c);
-	settle(s);
+	server_settle(s);
 	return 0;
 }
 

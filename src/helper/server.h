@@ -1,8 +1,8 @@
 #pragma once
 /* The privileged side, for the files of its verbs. One request of a client is at work at a time; a
- * verb that takes long answers later, from the loop. Nothing about production is kept in memory
- * between two requests: the folder is opened, locked, read and closed for each, so that a helper
- * that dies anywhere has nothing to lose. */
+ * verb that takes long answers later, from the loop, or when it is given up. Nothing about
+ * production is kept in memory between two requests: the folder is opened, locked, read and closed
+ * for each, so that a helper that dies anywhere has nothing to lose. */
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -26,12 +26,13 @@ typedef struct Verb {
 	/* 0: the members of the answer are in *ret (NULL: none). 1: call_end() follows, from the
 	 * loop. Negative: refused. */
 	int (*run)(Call *c, json_t **ret, Err *err);
-	/* Ends a call that is at work and whose client left; what systemd does for it goes on. */
-	void (*abandon)(Call *c);
+	/* Ends a call that is at work, with call_end(): nobody waits for it any more. What systemd
+	 * does for it goes on, until another job of the unit takes its place. */
+	void (*cancel)(Call *c);
 } Verb;
 
 extern const Verb verb_status, verb_prepare, verb_begin, verb_flip, verb_restart, verb_cold,
-    verb_readback, verb_commit, verb_undo;
+    verb_readback, verb_commit, verb_undo, verb_cancel;
 
 Server *call_server(const Call *c);
 const json_t *call_request(const Call *c);
@@ -99,6 +100,8 @@ typedef struct UnitWork {
 /* done() comes once, from the loop, never from inside. */
 int unitwork_start(UnitWork *w, UnitWorkVerb *verb, Err *err) _must_check_;
 void unitwork_forget(UnitWork *w);
+/* done() does not come any more, and the result is "canceled". */
+void unitwork_give_up(UnitWork *w);
 /* result, words, state, took_us. A unit that systemd will not start is a result ("refused"); an
  * error is that systemd cannot be asked. */
 int unitwork_json(UnitWork *w, json_t **ret, Err *err) _must_check_;

@@ -6,6 +6,9 @@
 #include "base/json.h"
 #include "helper/server.h"
 
+/* systemd's own word, too. */
+static const char given_up[] = "canceled";
+
 /* --- State ------------------------------------------------------------------------------------ */
 
 json_t *unitstate_json(const UnitState *u)
@@ -88,6 +91,13 @@ void unitwork_forget(UnitWork *w)
 	w->job = unitjob_forget(w->job);
 }
 
+void unitwork_give_up(UnitWork *w)
+{
+	unitwork_forget(w);
+	w->took_us = clock_mono_us(&clock_system) - w->began_us;
+	snprintf(w->result, sizeof(w->result), "%s", given_up);
+}
+
 /* Is it the unit that cannot be started, and not we who may not or cannot ask? */
 static bool is_refused(const UnitWork *w)
 {
@@ -101,6 +111,9 @@ static const char *words_of(const UnitWork *w, const UnitState *u)
 {
 	if (is_refused(w))
 		return w->err.msg;
+	if (strcmp(w->result, given_up) == 0)
+		return "it was given up before it had ended, or another request for the same unit "
+		       "took its place";
 	if (strcmp(w->result, "failed") == 0 && u->result[0] && strcmp(u->result, "success") != 0)
 		return unit_result_words(u->result);
 	return unit_result_words(w->result);

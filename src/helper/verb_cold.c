@@ -143,6 +143,16 @@ static int stop_all(Cold *c, Err *err)
 	return 0;
 }
 
+/* What was to be stopped first is not started either: whoever gives it up says what is to run. */
+static void cancel(Call *call)
+{
+	Cold *c = call_data(call);
+	for (size_t i = 0; i < c->n; i++)
+		if (c->items[i].work.job || !c->starting)
+			unitwork_give_up(&c->items[i].work);
+	finish(c);
+}
+
 /* --- The verb --------------------------------------------------------------------------------- */
 
 static int add_unit(Cold *c, const char *unit, Err *err)
@@ -182,9 +192,10 @@ static int run(Call *call, json_t **ret, Err *err)
 	r = stop_all(c, err);
 	if (r < 0)
 		return r;
-	(void)TAKE_PTR(c);
+	call_set_data(call, TAKE_PTR(c));
 	return 1;
 }
 
 static const Member members[] = {{"units", MEMBER_UNITS}, {0}};
-const Verb verb_cold = {.form = {"cold", members}, .alone = true, .changes = true, .run = run};
+const Verb verb_cold = {
+    .form = {"cold", members}, .alone = true, .changes = true, .run = run, .cancel = cancel};

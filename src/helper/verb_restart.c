@@ -55,12 +55,13 @@ static int run(Call *c, json_t **ret, Err *err)
 	return 1;
 }
 
-static void abandon(Call *c)
+static void cancel(Call *c)
 {
-	restart_free(call_data(c));
-	call_end(c, NULL, NULL);
+	Restart *r = call_data(c);
+	unitwork_give_up(&r->work);
+	on_done(r);
 }
 
 static const Member members[] = {{"unit", MEMBER_UNIT}, {0}};
 const Verb verb_restart = {
-    .form = {"restart", members}, .alone = true, .changes = true, .run = run, .abandon = abandon};
+    .form = {"restart", members}, .alone = true, .changes = true, .run = run, .cancel = cancel};

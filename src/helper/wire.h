@@ -14,6 +14,11 @@
  *   {"do": "readback", "unit": "U"}             -> readback: readback_json(), state
  *   {"do": "commit", "rollout": "R"}            -> {}
  *   {"do": "undo"}                              -> moved, current
+ *   {"do": "cancel"}                            -> {}
+ *
+ * One request may be sent ahead while another is at work. When that is "cancel", a restart or cold
+ * start which is at work is answered at once, with the result "canceled"; so is one whose client
+ * has left. The job of the manager goes on until the next one of its unit takes its place.
  *
  * An answer is {"ok": true, ...} or {"ok": false, "error": "EPERM", "message": "..."}.
  *

@@ -49,3 +49,14 @@ void asking(Rollout *r, json_t *request, int64_t timeout_us, Answered *then)
 		rollout_later(r, EVENT_ERROR, "out of memory");
 	}
 }
+
+/* Nobody waits for the answer to this; what it does shows in the answer to what is at work. */
+void asking_cancel(Rollout *r)
+{
+	Err unheard = ERR_INIT;
+	json_t *rq = json_pack("{s:s}", "do", "cancel");
+	if (!rq || helper_call(r->w.helper, rq, HELPER_TIMEOUT_US, NULL, NULL, &unheard) < 0)
+		log_event(r->w.log, LOG_WARN_, "rollout.cancel", NULL,
+			  "what the helper is waiting for could not be given up: %s",
+			  rq ? unheard.msg : "out of memory");
+}

@@ -37,15 +37,6 @@ static RolloutUnit *unit_now(Rollout *r)
 	return &r->units[r->up.at];
 }
 
-/* After every wait: what broke meanwhile ends it. */
-static bool broke_meanwhile(Rollout *r)
-{
-	if (!r->up.broken[0])
-		return false;
-	finish_with(r, EVENT_BROKEN, "%s", r->up.broken);
-	return true;
-}
-
 static void expect(Rollout *r, uint32_t set, bool expected)
 {
 	for (size_t i = 0; r->watch && i < r->n_units; i++)
@@ -62,8 +53,30 @@ static void account(Rollout *r, RolloutUnit *u)
 	Err err = ERR_INIT;
 	u->down_us += took;
 	u->last_ready_us = took;
+	r->up.counted |= 1U << (u - r->units);
 	if (downtime_add(r->w.state_dir, at - took, at, "rollout", &err) < 0)
 		log_event(r->w.log, LOG_WARN_, "rollout.downtime", NULL, "%s", err.msg);
+}
+
+/* Who has not answered when it is given up has cost something, too. */
+static void account_away(Rollout *r)
+{
+	uint32_t away = r->up.how == BRING_ONE_BY_ONE ? 1U << r->up.at : r->up.set;
+	if (r->up.how == BRING_ASK || r->up.began_us == 0)
+		return;
+	for (size_t i = 0; i < r->n_units; i++)
+		if (away & ~r->up.counted & (1U << i))
+			account(r, &r->units[i]);
+}
+
+/* After every wait: what broke meanwhile ends it. */
+static bool broke_meanwhile(Rollout *r)
+{
+	if (!r->up.broken[0])
+		return false;
+	account_away(r);
+	finish_with(r, EVENT_BROKEN, "%s", r->up.broken);
+	return true;
 }
 
 /* --- Readback -------------------------------------------------------------------------------- */
@@ -133,6 +146,16 @@ static void on_first_answer(void *ctx, int64_t ready_us, HardEvent e, const char
 	read_back(r);
 }
 
+/* Of the time from its restart to its first answer. Those that were started together are asked one
+ * after another, each for as long as one may take. */
+static int64_t time_left(const Rollout *r)
+{
+	int64_t all = r->x->rollout.ready_us, gone = clock_mono_us(r->w.clock) - r->up.began_us;
+	if (r->up.how != BRING_ONE_BY_ONE)
+		return all;
+	return gone < all ? all - gone : 1;
+}
+
 static void first_words(Rollout *r)
 {
 	RolloutUnit *u = unit_now(r);
@@ -143,11 +166,13 @@ static void first_words(Rollout *r)
 		read_back(r);
 		return;
 	}
-	int e = first_answer(r->w.loop, r->w.systemd, r->w.http, &u->watched, r->gpu,
-			     r->x->rollout.ready_us, on_first_answer, r, &r->up.first, &err);
+	int e = first_answer(r->w.loop, r->w.systemd, r->w.http, &u->watched, r->gpu, time_left(r),
+			     on_first_answer, r, &r->up.first, &err);
 	if (e < 0)
 		finish_with(r, EVENT_ERROR, "%s cannot be asked: %s", u->name, err.msg);
 }
+
+/* --- A job that does not end ------------------------------------------------------------------ */
 
 /* How long a unit may take to start. */
 static int64_t start_limit(const Rollout *r)
@@ -155,11 +180,54 @@ static int64_t start_limit(const Rollout *r)
 	return r->x ? r->x->rollout.ready_us : 10 * (int64_t)HELPER_TIMEOUT_US;
 }
 
+/* Some services say themselves when they are ready, and their units may give them for ever. The
+ * answer to what is given up comes at once, and says so. */
+static int on_late(sd_event_source *source, uint64_t usec, void *ctx)
+{
+	Rollout *r = ctx;
+	(void)source, (void)usec;
+	r->up.limit = sd_event_source_disable_unref(r->up.limit);
+	r->up.late = true;
+	asking_cancel(r);
+	return 0;
+}
+
+/* Without a timer the question's own limit, which is longer, ends it. */
+static void wait_for_job(Rollout *r, json_t *request, Answered *then)
+{
+	r->up.waits = true;
+	r->up.late = false;
+	(void)sd_event_add_time_relative(r->w.loop, &r->up.limit, CLOCK_MONOTONIC,
+					 (uint64_t)start_limit(r), 50000, on_late, r);
+	asking(r, request, start_limit(r) + HELPER_TIMEOUT_US, then);
+}
+
+static void job_ended(Rollout *r)
+{
+	r->up.limit = sd_event_source_disable_unref(r->up.limit);
+	r->up.waits = false;
+}
+
+/* Why it did not start: `one` is the helper's account of it. */
+static void not_started(Rollout *r, const RolloutUnit *u, const char *when, const json_t *one)
+{
+	char limit[32];
+	time_human(start_limit(r), limit);
+	const char *result = js_str(one, "result", "no reason is known");
+	account_away(r);
+	if (r->up.late && strcmp(result, "canceled") == 0)
+		finish_with(r, EVENT_BROKEN, "%s did not start%s within %s", u->name, when, limit);
+	else
+		finish_with(r, EVENT_BROKEN, "%s did not start%s: %s", u->name, when,
+			    js_str(one, "words", result));
+}
+
 /* --- Restarts -------------------------------------------------------------------------------- */
 
 static void on_restart(Rollout *r, const json_t *reply, const Err *err)
 {
 	RolloutUnit *u = unit_now(r);
+	job_ended(r);
 	if (broke_meanwhile(r))
 		return;
 	if (err) {
@@ -167,9 +235,7 @@ static void on_restart(Rollout *r, const json_t *reply, const Err *err)
 		return;
 	}
 	if (strcmp(js_str(reply, "result", ""), "done") != 0) {
-		account(r, u);
-		finish_with(r, EVENT_BROKEN, "%s did not start: %s", u->name,
-			    js_str(reply, "words", js_str(reply, "result", "no reason is known")));
+		not_started(r, u, "", reply);
 		return;
 	}
 	snprintf(r->up.invocation, sizeof(r->up.invocation), "%s",
@@ -183,14 +249,12 @@ static void restart_now(Rollout *r)
 	r->up.began_us = clock_mono_us(r->w.clock);
 	u->restarts++;
 	rollout_say(r, NULL, "restarting %s", u->name);
-	asking(r, json_pack("{s:s, s:s}", "do", "restart", "unit", u->name),
-	       start_limit(r) + HELPER_TIMEOUT_US, on_restart);
+	wait_for_job(r, json_pack("{s:s, s:s}", "do", "restart", "unit", u->name), on_restart);
 }
 
 static void restart(Rollout *r)
 {
-	/* From here on our own requests pause, so that they are not what is waited for. */
-	expect(r, 1U << r->up.at, true);
+	r->up.began_us = 0;
 	drain_unit(r, unit_now(r), restart_now);
 }
 
@@ -211,6 +275,7 @@ static void bring_up_next(Rollout *r)
 static void on_cold(Rollout *r, const json_t *reply, const Err *err)
 {
 	const json_t *results = json_object_get(reply, "results");
+	job_ended(r);
 	if (broke_meanwhile(r))
 		return;
 	if (err) {
@@ -221,9 +286,7 @@ static void on_cold(Rollout *r, const json_t *reply, const Err *err)
 		const json_t *one = json_object_get(results, r->units[i].name);
 		if (!(r->up.set & (1U << i)) || strcmp(js_str(one, "result", ""), "done") == 0)
 			continue;
-		finish_with(r, EVENT_BROKEN, "%s did not start when all were started together: %s",
-			    r->units[i].name,
-			    js_str(one, "words", js_str(one, "result", "no reason is known")));
+		not_started(r, &r->units[i], " when all were started together", one);
 		return;
 	}
 	bring_up_next(r);
@@ -233,23 +296,25 @@ static void start_together(Rollout *r)
 {
 	json_t *units = json_array();
 	r->up.began_us = clock_mono_us(r->w.clock);
-	expect(r, r->up.set, true);
 	for (size_t i = 0; i < r->n_units; i++) {
 		if (!(r->up.set & (1U << i)))
 			continue;
 		r->units[i].restarts++;
 		json_array_append_new(units, json_string(r->units[i].name));
 	}
-	asking(r, json_pack("{s:s, s:o}", "do", "cold", "units", units),
-	       start_limit(r) + HELPER_TIMEOUT_US, on_cold);
+	wait_for_job(r, json_pack("{s:s, s:o}", "do", "cold", "units", units), on_cold);
 }
 
 /* `done` is called from the loop. */
 void bring_up(Rollout *r, uint32_t set, BringUpHow how, BroughtUp *done)
 {
 	r->up = (BringUp){.set = set, .how = how, .done = done};
-	if (how != BRING_ASK)
+	/* Of what is to be restarted nothing is news, however it runs until then; and our own
+	 * requests pause, so that they are not what is waited for. */
+	if (how != BRING_ASK) {
 		r->down |= set;
+		expect(r, set, true);
+	}
 	if (how == BRING_TOGETHER && set)
 		start_together(r);
 	else
@@ -264,19 +329,29 @@ bool bring_up_goes_on(const Rollout *r)
 void bring_up_break(Rollout *r, const char *words)
 {
 	snprintf(r->up.broken, sizeof(r->up.broken), "%s", words);
+	if (r->up.waits)
+		asking_cancel(r);
 	if (!r->up.first && !r->up.drain)
 		return; /* the helper's answer is waited for */
-	if (r->up.first)
-		account(r, unit_now(r));
 	r->up.first = first_answer_free(r->up.first);
 	r->up.drain = drain_free(r->up.drain);
 	broke_meanwhile(r);
 }
 
-void bring_up_stop(Rollout *r)
+void bring_up_forget(Rollout *r)
 {
 	asking_stop(r);
+	job_ended(r);
 	r->up.first = first_answer_free(r->up.first);
 	r->up.drain = drain_free(r->up.drain);
 	r->up = (BringUp){0};
+}
+
+void bring_up_stop(Rollout *r)
+{
+	bool waits = r->up.waits;
+	account_away(r);
+	bring_up_forget(r);
+	if (waits)
+		asking_cancel(r);
 }

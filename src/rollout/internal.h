@@ -58,11 +58,14 @@ typedef enum BringUpHow {
 } BringUpHow;
 
 typedef struct BringUp {
-	uint32_t set; /* bit i: the i-th unit */
+	uint32_t set;	  /* bit i: the i-th unit */
+	uint32_t counted; /* whose downtime is on the account */
 	size_t at;
 	BringUpHow how;
-	char invocation[40]; /* that the restart began; "": not known */
-	int64_t began_us;    /* monotonic, of the restart */
+	char invocation[40];	/* that the restart began; "": not known */
+	int64_t began_us;	/* monotonic, of the restart */
+	sd_event_source *limit; /* of a job that the helper waits for */
+	bool waits, late;	/* for such a job; longer than a start may take */
 	FirstAnswer *first;
 	Drain *drain;
 	char broken[240]; /* another unit broke meanwhile; "" */
@@ -189,6 +192,8 @@ const char *rollout_mask_text(const Rollout *r, ParamMask m, Str *out); /* "a=1,
 void asking(Rollout *r, json_t *request, int64_t timeout_us, Answered *then);
 /* Nobody waits for an answer any more. */
 void asking_stop(Rollout *r);
+/* A restart or cold start that is at work, of ours or of one who is gone, is answered at once. */
+void asking_cancel(Rollout *r);
 
 /* --- tell.c: records, people, alerts ---------------------------------------------------------- */
 
@@ -236,7 +241,10 @@ void bring_up(Rollout *r, uint32_t set, BringUpHow how, BroughtUp *done);
 /* Something else broke while it goes on: it ends as soon as it can. */
 void bring_up_break(Rollout *r, const char *words);
 bool bring_up_goes_on(const Rollout *r);
+/* It is not to be brought up any more: a job that is waited for is given up. */
 void bring_up_stop(Rollout *r);
+/* The same, and production is left to itself. */
+void bring_up_forget(Rollout *r);
 
 /* --- drain.c ---------------------------------------------------------------------------------- */
 

@@ -180,6 +180,9 @@ int rollout_resume(const RolloutWorld *w, const RolloutHandler *h, void *ctx, Ro
 	e = resume(r, status, step, err);
 	if (e < 0)
 		return e;
+	/* What we were waiting for before we were restarted must not keep us waiting now. */
+	if (e > 0)
+		asking_cancel(r);
 	*ret = e > 0 ? TAKE_PTR(r) : NULL;
 	return 0;
 }

@@ -43,7 +43,7 @@ static void end(Rollout *r, const char *words)
 	if (r->over)
 		return;
 	r->over = true;
-	bring_up_stop(r);
+	bring_up_forget(r);
 	guard_done(r);
 	bool went_back = r->goal.version > 0 && r->m.result == RESULT_ROLLED_BACK;
 	if (went_back && !r->back_there) {
@@ -243,7 +243,7 @@ Rollout *rollout_free(Rollout *r)
 {
 	if (!r)
 		return NULL;
-	bring_up_stop(r);
+	bring_up_forget(r);
 	stage_stop(r);
 	guard_done(r);
 	sd_event_source_disable_unref(r->later);

@@ -140,8 +140,8 @@ TEST(going_back_may_be_dropped_at_every_question)
 	CHECK_INT(questions(go_back, false), 12);
 }
 
-/* status, undo, a look at two units, two restarts with their readbacks. */
+/* status, cancel, undo, a look at two units, two restarts with their readbacks. */
 TEST(an_undo_of_what_somebody_left_may_be_dropped_at_every_question)
 {
-	CHECK_INT(questions(take_up, true), 8);
+	CHECK_INT(questions(take_up, true), 9);
 }

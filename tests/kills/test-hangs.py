@@ -1,0 +1,134 @@
+#!/usr/bin/python3
+"""A service whose start does not end, and whose unit gives it for ever: a rollout takes it back when the time of a start is over,
+and at once when a person says so. And an undo that itself takes long ends well, however often the daemon is killed in it."""
+import os
+import sys
+
+sys.path[:0] = [os.path.dirname(os.path.abspath(__file__)), os.path.join(os.path.dirname(os.path.abspath(__file__)), "../run")]
+from bed import *  # noqa: E402,F403
+from tap import run_cases  # noqa: E402
+
+READY_S = {"whole": 60, "quick": 3}
+SLOW = f"{DIR}/slow"  # while it is there first.service is not ready, whatever its values
+HANGING = f"""#!/usr/bin/python3
+import os, socket, sys, time
+while os.environ["MODE"] == "3" or os.path.exists("{SLOW}"):
+    time.sleep(0.02)
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+s.sendto(b"READY=1", os.environ["NOTIFY_SOCKET"].replace("@", "\\0"))
+os.execv("{DIR}/server", ["{DIR}/server", sys.argv[1]])
+"""
+SOON_S = 1.5
+
+
+def set_up():
+    READY.update({name: f"{seconds} s" for name, seconds in READY_S.items()})
+    write(f"{DIR}/hanging", HANGING, 0o755)
+    write("/run/systemd/system/first.service.d/hanging.conf", "[Service]\nType=notify\nNotifyAccess=all\nTimeoutStartSec=infinity\n"
+          f"ExecStart=\nExecStart={DIR}/hanging 18001\n")
+    boot()
+    must("systemctl", "start", "dream.service")
+    wait("the daemon answers", daemon_rests)
+
+
+def daemon_rests():
+    try:
+        answer = ask_daemon(do="status")
+    except OSError:
+        return None
+    assert answer["ok"], answer
+    return answer if answer["rollout"] is None else None
+
+
+def state_of(unit):
+    return show(unit, "ActiveState")
+
+
+def begin_to_hang(experiment):
+    """Until first.service hangs in its start with the new value; what production runs then."""
+    promotion = new_promotion(experiment, mode=3)
+    steps = len(records("rollout"))
+    answer = ask_daemon(do="rollout", promotion=promotion)
+    assert answer["ok"], answer
+    wait("it hangs", lambda: state_of("first.service") == "activating" and phase_since(steps) == "apply")
+    assert ask_helper("status")["change"] is not None
+    return steps
+
+
+def taken_back(steps, seconds=10):
+    wait("the daemon rests", daemon_rests, seconds)
+    assert running() == values_of({"mode": "1", "level": "1"}), running()
+    last = records("rollout")[-1]
+    assert last["phase"] == "ended" and last["result"] == "rolled_back", last
+    assert ask_helper("status")["change"] is None
+    return [s["words"] for s in records("rollout")[steps:]]
+
+
+def seconds_until(what, ready):
+    began = time.monotonic()
+    wait(what, ready)
+    return time.monotonic() - began
+
+
+def is_back():
+    return ask_helper("status")["change"] is None and state_of("first.service") == "active"
+
+
+# --- Cases --------------------------------------------------------------------------------------
+
+
+def at_the_end_of_its_time_it_is_taken_back():
+    began = time.monotonic()
+    steps = begin_to_hang("quick")
+    words = taken_back(steps)
+    assert any("first.service did not start within 3.0 s" in w for w in words), words
+    took = time.monotonic() - began
+    print(f"# {took:.1f} s in all, of {READY_S['quick']} s for the start")
+    assert took < READY_S["quick"] + 6, took
+    with open("/var/lib/dream/downtime.json") as f:
+        longest = max(e["ended_at_us"] - e["began_at_us"] for e in json.load(f)["downtime"])
+    assert longest >= READY_S["quick"] * 1e6, longest  # a start that came to nothing has cost what it took
+
+
+def a_persons_word_takes_it_back_at_once():
+    for how in (["rollout", "--abort"], ["rollback"]):
+        steps = begin_to_hang("whole")
+        good(*how, "--reason", "it hangs", root=True)
+        took = seconds_until("production is back", is_back)
+        print(f"# dream {' '.join(how)}: {took:.2f} s")
+        assert took < SOON_S, took
+        taken_back(steps)
+
+
+def a_daemon_that_is_killed_meanwhile_takes_it_back_when_it_is_there_again():
+    steps = begin_to_hang("whole")
+    assert kill(*pids_of("dream.service")) > 0
+    took = seconds_until("production is back", is_back)
+    print(f"# {took:.2f} s, its start included")
+    taken_back(steps)
+
+
+def an_undo_in_which_the_daemon_is_killed_again_and_again_is_not_stuck():
+    steps = begin_to_hang("whole")
+    write(SLOW, "")
+    good("rollout", "--abort", root=True)
+    kills = 6
+    for _ in range(kills):
+        before = len(records("rollout"))
+        wait("it is being taken back", lambda: phase_since(steps) == "undo" and ask_helper("status")["change"] is None
+             and state_of("first.service") == "activating")
+        pid = wait("the daemon runs", lambda: pids_of("dream.service"))
+        assert kill(*pid) > 0
+        wait("it has taken it up", lambda: len(records("rollout")) > before)
+    os.unlink(SLOW)
+    words = taken_back(steps, 30)
+    assert len([w for w in words if "was restarted" in w]) >= kills, words
+
+
+run_cases([
+    set_up,
+    at_the_end_of_its_time_it_is_taken_back,
+    a_persons_word_takes_it_back_at_once,
+    a_daemon_that_is_killed_meanwhile_takes_it_back_when_it_is_there_again,
+    an_undo_in_which_the_daemon_is_killed_again_and_again_is_not_stuck,
+])
