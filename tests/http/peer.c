@@ -11,6 +11,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "connect/connect.h"
 #include "test.h"
 
 enum {
@@ -216,6 +217,27 @@ static void on_done(void *ctx, const HttpEnd *end)
 
 const HttpHandler rig_handler = {.head = on_head, .data = on_data, .done = on_done};
 
+void rig_broker(Rig *r, bool answers)
+{
+	r->brokered = true;
+	if (!r->loop)
+		CHECK_OK(sd_event_new(&r->loop));
+	bed_start(&r->broker);
+	if (answers)
+		CHECK_OK(
+		    connectserver_new(r->loop, r->broker.listener, (uid_t)-1, &r->server, NULL));
+	CHECK_OK(setenv(CONNECT_VARIABLE, r->broker.path, 1));
+}
+
+static void broker_stop(Rig *r)
+{
+	r->server = connectserver_free(r->server);
+	if (r->brokered)
+		bed_stop(&r->broker);
+	r->brokered = false;
+	CHECK_OK(unsetenv(CONNECT_VARIABLE));
+}
+
 void rig_start(Rig *r, const HttpClientSpec *more, const char *socket_path, const Script *scripts,
 	       size_t n)
 {
@@ -223,7 +245,10 @@ void rig_start(Rig *r, const HttpClientSpec *more, const char *socket_path, cons
 	Err err = ERR_INIT;
 	HttpClientSpec spec = more ? *more : (HttpClientSpec){0};
 	char url[160];
-	CHECK_OK(sd_event_new(&r->loop));
+	if (getenv("HTTP_TEST_BROKER"))
+		rig_broker(r, true);
+	if (!r->loop)
+		CHECK_OK(sd_event_new(&r->loop));
 	peer_start(&r->peer, r->loop, socket_path, scripts, n);
 	if (socket_path)
 		(void)snprintf(url, sizeof(url), "unix:%s:/base", socket_path);
@@ -242,6 +267,7 @@ void rig_stop(Rig *r)
 	r->client = httpclient_free(r->client);
 	r->http = httploop_free(r->http);
 	peer_stop(&r->peer);
+	broker_stop(r);
 	str_done(&r->body);
 	r->loop = sd_event_unref(r->loop);
 }

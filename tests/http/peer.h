@@ -6,7 +6,9 @@
 #include <stdint.h>
 #include <systemd/sd-event.h>
 
+#include "../connect/bed.h"
 #include "base/str.h"
+#include "connect/server.h"
 #include "http/client.h"
 
 typedef enum PeerEnd {
@@ -62,6 +64,10 @@ typedef struct Rig {
 	Str body;
 	int pieces;
 	int to_come; /* the loop ends after so many */
+	/* Who connects for the client: with HTTP_TEST_BROKER in the environment, for all tests. */
+	bool brokered;
+	Bed broker;
+	ConnectServer *server; /* NULL: it listens, and does not answer */
 } Rig;
 
 #define RIG_INIT ((Rig){.to_come = 1})
@@ -69,7 +75,8 @@ typedef struct Rig {
 void rig_start(Rig *r, const HttpClientSpec *more, const char *socket, const Script *scripts,
 	       size_t n);
 void rig_stop(Rig *r);
-extern const HttpHandler rig_handler; /* ctx is the Rig */
+void rig_broker(Rig *r, bool answers); /* before rig_start(): there is one */
+extern const HttpHandler rig_handler;  /* ctx is the Rig */
 HttpCall *rig_call(Rig *r, const char *method, const char *path, int64_t timeout_us);
 void rig_loop(Rig *r); /* until `to_come` calls have ended; a test that hangs fails */
 void rig_get(Rig *r, const char *method, int64_t timeout_us); /* both */

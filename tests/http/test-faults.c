@@ -5,6 +5,9 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
+#include "../connect/bed.h"
+#include "connect/connect.h"
+#include "connect/server.h"
 #include "http/client.h"
 #include "http/server.h"
 #include "test.h"
@@ -59,6 +62,8 @@ WRAP(ssize_t, recv, KIND_RECV, ECONNRESET, -1, (int fd, void *p, size_t n, int f
 typedef struct Scene {
 	sd_event *loop;
 	HttpServer *server;
+	Bed bed; /* with HTTP_TEST_BROKER */
+	ConnectServer *broker;
 	HttpLoop *http;
 	HttpClient *client;
 	HttpTarget target;
@@ -86,6 +91,13 @@ static void on_fetched(void *ctx, const HttpEnd *end, const char *body, size_t l
 	CHECK(body[len] == '\0');
 	s->ended++;
 	s->fine += end->fault == HTTP_FINE;
+}
+
+static void open_broker(Scene *s)
+{
+	bed_start(&s->bed);
+	CHECK_OK(connectserver_new(s->loop, s->bed.listener, (uid_t)-1, &s->broker, NULL));
+	CHECK_OK(setenv(CONNECT_VARIABLE, s->bed.path, 1));
 }
 
 static int open_scene(Scene *s, Err *err)
@@ -129,6 +141,8 @@ static bool play(Kind kind, long k)
 	Scene s = {0};
 	Err err = ERR_INIT;
 	CHECK_OK(sd_event_new(&s.loop));
+	if (getenv("HTTP_TEST_BROKER"))
+		open_broker(&s);
 	failing = kind;
 	until_failure = k;
 	int r = open_scene(&s, &err);
@@ -146,6 +160,10 @@ static bool play(Kind kind, long k)
 	(void)httpclient_free(s.client);
 	(void)httploop_free(s.http);
 	(void)httpserver_free(s.server);
+	if (s.broker) {
+		(void)connectserver_free(s.broker);
+		bed_stop(&s.bed);
+	}
 	httptarget_done(&s.target);
 	(void)sd_event_unref(s.loop);
 	return met;
