@@ -74,6 +74,7 @@ struct Watch {
 	size_t gpu;
 	GpuState *state;
 	char blind[600];
+	char unasked[240]; /* why nobody can be asked now; "" */
 };
 
 /* Tells, unless the unit's events are expected. */

@@ -111,11 +111,12 @@ static void on_probe(void *ctx, const ProbeResult *r)
 	Watched *d = ctx;
 	plan_next(d);
 	arm(d);
+	(void)snprintf(d->watch->unasked, sizeof(d->watch->unasked), "%s",
+		       r->unasked ? r->why : "");
 	if (r->ok)
 		answered(d, r);
-	else if (r->unasked)
-		d->answers =
-		    false; /* no figure and no failure: without figures nothing is decided */
+	else if (r->unasked) /* no figure and no failure: without figures nothing is decided */
+		d->answers = false;
 	else
 		failed(d, r->why);
 }

@@ -22,7 +22,7 @@ void watch_is_blind(Watch *w, const char *what, const Err *err)
 
 const char *watch_blind(const Watch *w)
 {
-	return w->blind;
+	return *w->unasked ? w->unasked : w->blind;
 }
 
 /* --- Restarts of ours ------------------------------------------------------------------------ */
