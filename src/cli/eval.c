@@ -145,7 +145,7 @@ static int measure(Session *s)
 	if (terminal)
 		fputs("\r\033[K", stderr);
 	if (r < 0)
-		return cli_fail(EXIT_FAILED, &err);
+		return cli_fail(r == -EINTR ? EXIT_INTERRUPTED : EXIT_FAILED, &err);
 	Fitness f = fitness_of(&s->x->goals, &s->trial.m);
 	s->trial.fitness = f.value;
 	s->trial.fitness_se = f.se;
@@ -186,8 +186,9 @@ static int print(const Session *s)
 	str_add(&out, "parameters   ");
 	params_text(t->params, &out);
 	str_addf(&out, "\nconfig       %s\n", t->config_hash);
-	str_addf(&out, "stage        %s, %s, workload %s, took %s\n", stage_name(t->stage),
-		 t->all_services ? "all services" : "tuned services only", t->workload, took);
+	str_addf(&out, "stage        %s, %s, workload %s, took %s%s\n", stage_name(t->stage),
+		 t->all_services ? "all services" : "tuned services only", t->workload, took,
+		 t->stage == STAGE_TWIN ? " of simulated time" : "");
 	outcome_text(t, &out);
 	services_text(&t->m, &out);
 	metrics_text(&t->m, &s->x->goals, &out);
@@ -263,8 +264,8 @@ const Command cmd_eval = {
     .about =
 	"Runs the experiment's evaluator on one candidate and prints what it measured. "
 	"Parameters that are not given are the baseline's. The memory model is not asked: what "
-	"it calls infeasible can be tried here. Exit status 0 when the trial ended ok, 1 when "
-	"it did not.",
+	"it calls infeasible can be tried here. Ctrl-C calls the trial off: what it started is "
+	"stopped. Exit status 0 when the trial ended ok, 1 when it did not, 4 after Ctrl-C.",
     .options = rows,
     .options_size = sizeof(Options),
     .max_args = -1,

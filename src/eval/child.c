@@ -1,6 +1,8 @@
 /* One run of an evaluator that is a child process: feeds it the request, reads what it writes,
  * watches its deadline, and lets output.c judge. It ends in one way only: when the process and
  * everything it started are dead (or proved unkillable). */
+#include <poll.h>
+#include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -18,6 +20,10 @@ enum {
 	/* A program that closed its standard output is about to end; one that is not is killed. */
 	CLOSED_GRACE_US = 500000,
 	TIMER_ACCURACY_US = 1000,
+	/* A trial that is called off has so long to stop its services and to bring production back;
+	 * after that it is killed, and what is left is put right by the guard and the next trial.
+	 */
+	WORKER_STOP_US = 10000000,
 };
 
 typedef struct Child {
@@ -35,6 +41,44 @@ typedef struct Child {
 
 /* --- Ends ------------------------------------------------------------------------------------ */
 
+/* Bytes, 0 at the end of file, -EAGAIN. */
+static ssize_t read_some(int fd, char *buf)
+{
+	ssize_t n;
+	do
+		n = read(fd, buf, READ_SIZE);
+	while (n < 0 && errno == EINTR);
+	return n < 0 && errno != EAGAIN ? 0 : n < 0 ? -EAGAIN : n;
+}
+
+/* Reads what nobody wants any more, so that the writer does not wait. */
+static void let_go(int *fd, short revents)
+{
+	char buf[READ_SIZE];
+	if (revents && read_some(*fd, buf) == 0)
+		*fd = -1;
+}
+
+/* A trial on real services puts back by itself what it changed: it is asked, not killed. */
+static void end_worker(Child *c)
+{
+	struct pollfd fds[] = {{.fd = c->proc.pidfd, .events = POLLIN},
+			       {.fd = c->proc.out, .events = POLLIN},
+			       {.fd = c->proc.err, .events = POLLIN}};
+	int64_t until = clock_mono_us(&clock_system) + WORKER_STOP_US, now;
+	siginfo_t si;
+	if (c->proc.guard <= 0 || c->proc.pidfd < 0 || c->end.killed)
+		return;
+	kill(c->proc.pid, SIGTERM);
+	kill(c->proc.pid, SIGCONT);
+	while (proc_reap(&c->proc, &si) == 0 && (now = clock_mono_us(&clock_system)) < until) {
+		if (poll(fds, 3, (int)((until - now) / 1000) + 1) <= 0)
+			continue;
+		let_go(&fds[1].fd, fds[1].revents);
+		let_go(&fds[2].fd, fds[2].revents);
+	}
+}
+
 static Child *child_free(Child *c)
 {
 	if (!c)
@@ -44,6 +88,11 @@ static Child *child_free(Child *c)
 	sd_event_source_disable_unref(c->on_err);
 	sd_event_source_disable_unref(c->on_exit);
 	sd_event_source_disable_unref(c->on_time);
+	if (c->end.worker && c->proc.guard > 0) {
+		end_worker(c);
+		proc_done(&c->proc);
+		trialdir_sweep(); /* where it had to be killed */
+	}
 	proc_done(&c->proc);
 	output_done(&c->out);
 	str_done(&c->request);
@@ -135,16 +184,6 @@ static int on_writable(sd_event_source *s, int fd, uint32_t revents, void *userd
 		c->proc.in = -1;
 	}
 	return 0;
-}
-
-/* Bytes, 0 at the end of file, -EAGAIN. */
-static ssize_t read_some(int fd, char *buf)
-{
-	ssize_t n;
-	do
-		n = read(fd, buf, READ_SIZE);
-	while (n < 0 && errno == EINTR);
-	return n < 0 && errno != EAGAIN ? 0 : n < 0 ? -EAGAIN : n;
 }
 
 /* Reads once. False: there is no more for now, or for ever. */

@@ -110,11 +110,13 @@ typedef void EvalProgress(void *userdata, const json_t *event);
 
 int eval_start(Evaluator *e, const EvalRequest *rq, sd_event *loop, EvalDone *done,
 	       EvalProgress *progress, void *userdata, EvalRun **ret, Err *err) _must_check_;
-/* Stops it at once if it still runs; done() is not called any more. Accepts NULL, returns NULL. */
+/* Stops it if it still runs; done() is not called any more. A trial on real services first stops
+ * those and brings production back (10 s at most), anything else is killed at once. Accepts NULL,
+ * returns NULL. */
 EvalRun *eval_stop(EvalRun *r);
 DEFINE_CLEANUP(EvalRun *, eval_stop)
 
-/* The same, waiting: for `dream eval` and tests. */
+/* The same, waiting: for `dream eval` and tests. SIGINT and SIGTERM call it off: -EINTR. */
 int eval_once(Evaluator *e, const EvalRequest *rq, Measurement *ret, Err *err) _must_check_;
 int eval_once_told(Evaluator *e, const EvalRequest *rq, EvalProgress *progress, void *userdata,
 		   Measurement *ret, Err *err) _must_check_;

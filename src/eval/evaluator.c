@@ -1,6 +1,7 @@
 /* Which kinds of evaluators there are, how one is configured, and what all of them share. */
 #include <ctype.h>
 #include <math.h>
+#include <signal.h>
 #include <string.h>
 
 #include "base/file.h"
@@ -361,7 +362,7 @@ typedef struct Once {
 	sd_event *loop;
 	Measurement m;
 	Err err;
-	bool failed;
+	bool failed, interrupted;
 	EvalProgress *progress; /* may be NULL */
 	void *userdata;
 } Once;
@@ -383,24 +384,56 @@ static void on_once_progress(void *userdata, const json_t *event)
 	o->progress(o->userdata, event);
 }
 
-int eval_once_told(Evaluator *e, const EvalRequest *rq, EvalProgress *progress, void *userdata,
-		   Measurement *ret, Err *err)
+static int on_once_signal(sd_event_source *s, const struct signalfd_siginfo *si, void *userdata)
 {
-	Once o = {.m = MEASUREMENT_INIT, .progress = progress, .userdata = userdata};
-	EvalRun *run = NULL;
+	Once *o = userdata;
+	(void)s, (void)si;
+	o->interrupted = true;
+	(void)sd_event_exit(o->loop, 0);
+	return 0;
+}
 
-	int r = sd_event_new(&o.loop);
-	if (r < 0)
-		return err_set(err, r, "cannot make an event loop: %s", strerror(-r));
-	r = eval_start(e, rq, o.loop, on_once, progress ? on_once_progress : NULL, &o, &run, err);
+static int once_loop(Once *o, Err *err)
+{
+	int r = sd_event_new(&o->loop);
+	if (r >= 0)
+		r = sd_event_add_signal(o->loop, NULL, SIGINT, on_once_signal, o);
+	if (r >= 0)
+		r = sd_event_add_signal(o->loop, NULL, SIGTERM, on_once_signal, o);
+	return r < 0 ? err_set(err, r, "cannot make an event loop: %s", strerror(-r)) : 0;
+}
+
+static int once_run(Once *o, Evaluator *e, const EvalRequest *rq, Err *err)
+{
+	EvalRun *run = NULL;
+	int r = once_loop(o, err);
+	if (r >= 0)
+		r = eval_start(e, rq, o->loop, on_once, o->progress ? on_once_progress : NULL, o,
+			       &run, err);
 	if (r >= 0) {
-		r = sd_event_loop(o.loop);
+		r = sd_event_loop(o->loop);
 		if (r < 0)
 			err_set(err, r, "the event loop failed: %s", strerror(-r));
 	}
 	(void)eval_stop(run);
-	sd_event_unref(o.loop);
-	if (r >= 0 && o.failed)
+	sd_event_unref(o->loop);
+	return r;
+}
+
+int eval_once_told(Evaluator *e, const EvalRequest *rq, EvalProgress *progress, void *userdata,
+		   Measurement *ret, Err *err)
+{
+	Once o = {.m = MEASUREMENT_INIT, .progress = progress, .userdata = userdata};
+	sigset_t mask, before;
+	(void)sigemptyset(&mask);
+	(void)sigaddset(&mask, SIGINT);
+	(void)sigaddset(&mask, SIGTERM);
+	(void)sigprocmask(SIG_BLOCK, &mask, &before);
+	int r = once_run(&o, e, rq, err);
+	(void)sigprocmask(SIG_SETMASK, &before, NULL);
+	if (r >= 0 && o.interrupted)
+		r = err_set(err, -EINTR, "interrupted: the trial was called off");
+	else if (r >= 0 && o.failed)
 		r = err_set(err, o.err.code, "%s", o.err.msg);
 	if (r < 0) {
 		measurement_done(&o.m);

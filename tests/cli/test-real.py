@@ -7,10 +7,12 @@ import os
 import pathlib
 import pty
 import re
+import signal
 import statistics
 import struct
 import subprocess
 import termios
+import time
 import wave
 
 from tap import DREAM, SOURCE, Home, run_cases
@@ -105,6 +107,27 @@ def a_candidate_that_cannot_start_is_a_failure_with_missing_numbers():
     e = json.loads(done.out)["evaluation"]
     assert e["status"] == "fail" and e["oom_events"] == 1 and e["fitness"] == 0, e
     assert e["stt_latency_ms"] is None and e["llm_latency_ms"] is None, e
+
+
+def on_the_card():
+    return json.loads(HOME.dream("twin", "gpu", *CARD, "--show").out)["processes"]
+
+
+def ctrl_c_calls_a_trial_off_and_nothing_is_left_of_it():
+    folder = HOME.path / "tmp"
+    folder.mkdir()
+    env = dict(HOME.env, TMPDIR=str(folder), XDG_STATE_HOME=str(HOME.path / "other-state"))
+    for verb, says in [("eval", "interrupted: the trial was called off"), ("run", "interrupted; the same command goes on")]:
+        p = subprocess.Popen([DREAM, verb, "-c", CONFIG], cwd=HOME.path, env=env, stdout=subprocess.PIPE,
+                             stderr=subprocess.STDOUT, text=True)
+        until = time.monotonic() + 60
+        while not on_the_card() or not list(folder.iterdir()):
+            assert p.poll() is None and time.monotonic() < until, p.communicate()
+            time.sleep(0.02)
+        p.send_signal(signal.SIGINT)
+        out, _ = p.communicate(timeout=30)
+        assert p.returncode == 4 and says in out, (verb, p.returncode, out)
+        assert not list(folder.iterdir()) and not on_the_card(), (verb, list(folder.iterdir()), on_the_card())
 
 
 def the_text_says_where_each_ran_and_how_much_they_disturb_each_other():
@@ -217,6 +240,7 @@ run_cases([
     without_trials_there_is_nothing_to_show,
     an_evaluation_has_the_fields_of_the_first_version,
     a_candidate_that_cannot_start_is_a_failure_with_missing_numbers,
+    ctrl_c_calls_a_trial_off_and_nothing_is_left_of_it,
     the_text_says_where_each_ran_and_how_much_they_disturb_each_other,
     a_terminal_sees_how_far_it_is,
     a_run_shows_it_behind_its_bar_and_keeps_it_out_of_the_log,

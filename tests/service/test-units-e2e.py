@@ -325,6 +325,17 @@ def production_is_back_when_the_guards_process_is_killed():
     nothing_is_left()
 
 
+def ctrl_c_stops_the_trials_units_and_production_is_back_at_once():
+    p = start("eval", "-c", config(requests=200), "--all-services", "--json", "vllm_memory_util=0.55")
+    trial_of("voice", p)
+    os.kill(p.pid, signal.SIGINT)
+    done = finish(p)
+    assert done.code == 4 and "called off" in done.err and done.out == "", done
+    nothing_is_left()
+    wait("production answers", answering, 5)
+    assert int(show("judge.service", "NRestarts")) == 0
+
+
 def what_was_masked_meanwhile_stays_down():
     p = start("eval", "-c", config(), "--all-services", "--json", "vllm_memory_util=0.55")
     trial_of("voice", p)
@@ -436,6 +447,7 @@ CASES = [a_dry_run_tells_the_time_and_the_downtime_and_stops_nothing,
          production_is_back_when_the_program_is_killed,
          production_is_back_when_the_worker_is_killed,
          production_is_back_when_the_guards_process_is_killed,
+         ctrl_c_stops_the_trials_units_and_production_is_back_at_once,
          what_was_masked_meanwhile_stays_down,
          a_candidate_that_runs_out_of_memory_is_told_from_its_output_and_is_not_restarted,
          one_that_cannot_start_is_started_once,
