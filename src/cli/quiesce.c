@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "cli/internal.h"
+#include "gpu/nvml.h"
 #include "service/quiesce.h"
 #include "systemd/bus.h"
 #include "worker/worker.h"
@@ -16,6 +17,7 @@
 enum {
 	SERVICES_MAX = 32,
 	RECENT = 20, /* trials that an average is taken of */
+	MIB = 1 << 20,
 };
 
 static const AllocationSpec *allocation_of(const Experiment *x)
@@ -132,7 +134,7 @@ static int64_t trial_time(const Experiment *x, const Past *past, int64_t starts_
 	size_t n = recent_n(&past->trial_us);
 	int64_t us = n > 0 ? recent_mean(&past->trial_us) : x->budget.trial_timeout_us;
 	time_human(us, time);
-	time_human(starts_us, start);
+	time_human(starts_us < us ? starts_us : us, start);
 	if (n > 0)
 		str_addf(out, "  a trial takes about %s (the mean of %zu trial%s)\n", time, n,
 			 n == 1 ? "" : "s");
@@ -142,6 +144,36 @@ static int64_t trial_time(const Experiment *x, const Past *past, int64_t starts_
 			 "which up to %s to start\n",
 			 time, start);
 	return us;
+}
+
+/* What trials find on the GPU, unless production makes room: they start beside it. */
+static int say_room(const Experiment *x, Str *out, json_t *o, Err *err)
+{
+	_cleanup_(nvml_closep) Nvml *n = NULL;
+	_cleanup_free_ GpuState *g = calloc(1, sizeof(*g));
+	size_t i = 0;
+	bool failed = false;
+	if (!g)
+		return err_oom(err);
+	if (!x->budget.allow_gpu || nvml_open(NULL, &n, NULL) < 0 ||
+	    (!x->gpu && nvml_count(n) != 1) || nvml_find(n, x->gpu ? x->gpu : "0", &i, NULL) < 0 ||
+	    nvml_look(n, i, GPU_LOOK_MEMORY, g, NULL) < 0 || g->total_bytes < 0)
+		return 0;
+	str_addf(out, "  of the GPU's %.0f MiB %.0f are free now", (double)g->total_bytes / MIB,
+		 (double)g->free_bytes / MIB);
+	if (g->processes_known && g->n_processes > 0)
+		str_addf(out, "; %zu process%s, which 'dream gpu' shows, hold%s the rest",
+			 g->n_processes, g->n_processes == 1 ? "" : "es",
+			 g->n_processes == 1 ? "s" : "");
+	str_addc(out, '\n');
+	json_t *gpu = json_object();
+	js_set(gpu, "total_bytes", json_integer(g->total_bytes), &failed);
+	js_set(gpu, "free_bytes", json_integer(g->free_bytes), &failed);
+	js_set(gpu, "processes",
+	       g->processes_known ? json_integer((json_int_t)g->n_processes) : json_null(),
+	       &failed);
+	js_set(o, "gpu", gpu, &failed);
+	return failed ? err_oom(err) : 0;
 }
 
 /* --- Downtime -------------------------------------------------------------------------------- */
@@ -300,8 +332,11 @@ int cli_cost(const Plan *plan, const RunPreview *p, Store *store, int all_servic
 	js_set(time, "trial_us", json_integer(trial_us), &failed);
 	js_set(time, "measured", json_integer((json_int_t)recent_n(&past.trial_us)), &failed);
 	js_set(o, "time", time, &failed);
-	if (failed || !a->quiesce)
-		return failed ? err_oom(err) : 0;
+	if (failed)
+		return err_oom(err);
+	r = say_room(x, out, o, err);
+	if (r < 0 || !a->quiesce)
+		return r;
 	Downtime d = {.q = a->quiesce,
 		      .trial_us = trial_us,
 		      .trials = p->trials_at_most,

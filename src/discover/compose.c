@@ -58,6 +58,7 @@ static int gather(const Machine *m, Parts *p, Err *err)
 		p->llm |= server_role(s->kind) == ROLE_LLM;
 		p->stt |= server_role(s->kind) == ROLE_STT;
 		p->units |= *s->unit && !s->user_unit;
+		p->running |= s->pid > 0 && s->gpu == p->gpu;
 	}
 	return 0;
 }
@@ -110,6 +111,13 @@ static void evaluator_yaml(const Parts *p, Str *out)
 			     "each; without it word errors are\n      # not measured:\n"
 			     "      # clips: recordings\n");
 	if (!p->units) {
+		if (p->running)
+			yaml_comment(6, out,
+				     "The servers that run now hold the GPU, and trials start "
+				     "their own beside them. "
+				     "Stop them before 'dream run' where both do not fit; those "
+				     "that are units of the "
+				     "system can be stopped and put back by a trial (quiesce).");
 		str_addc(out, '\n');
 		return;
 	}

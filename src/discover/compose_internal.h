@@ -15,7 +15,8 @@ typedef struct Parts {
 	Part *list;
 	size_t n, n_tuned;
 	bool llm, stt, units;
-	size_t gpu; /* the one that is tuned */
+	bool running; /* one of them holds the GPU now */
+	size_t gpu;   /* the one that is tuned */
 } Parts;
 
 /* Is this server tuned, when this is the GPU that is? */

@@ -95,9 +95,9 @@ static void check_driver(const Symptoms *s, DoctorFindings *f)
 		mend(f, "lspci shows whether the machine has one, and dmesg why the driver does "
 			"not take it");
 	} else {
-		add(f, "driver", FINDING_OK, "driver %s, CUDA up to %s, %zu GPU%s",
-		    *m->driver ? m->driver : "of unknown version", *m->cuda ? m->cuda : "?",
-		    m->n_gpus, m->n_gpus == 1 ? "" : "s");
+		add(f, "driver", FINDING_OK, "driver %s%s%s, %zu GPU%s",
+		    *m->driver ? m->driver : "of unknown version", *m->cuda ? ", CUDA up to " : "",
+		    m->cuda, m->n_gpus, m->n_gpus == 1 ? "" : "s");
 	}
 	if (m->nvml >= 0 && m->n_gpus > 0 && *m->nvml_why) {
 		add(f, "driver", FINDING_PROBLEM, "%s", m->nvml_why);
