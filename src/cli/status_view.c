@@ -262,7 +262,8 @@ static void one_waiting(const View *v, const json_t *w, bool first)
 	_cleanup_(str_done) Str text = STR_INIT;
 	char at[32];
 	const json_t *d = json_object_get(w, "decision");
-	bool policy = strcmp(js_str(w, "approval", ""), "auto") == 0;
+	bool by_policy = strcmp(js_str(w, "approval", ""), "auto") == 0;
+	const char *why = js_str(w, "policy", NULL);
 	changes_text_of(json_object_get(w, "changes"), &text);
 	line(v, first ? "waiting" : "", "%s: %s", js_str(w, "id", "?"), text.s ? text.s : "");
 	if (json_is_object(d))
@@ -270,8 +271,10 @@ static void one_waiting(const View *v, const json_t *w, bool first)
 		     js_str(d, "by", "?"), when(d, "expires_at_us", at), js_str(w, "id", "?"));
 	else
 		line(v, "", "  not approved yet%s: 'dream approve %s' or 'dream reject %s'",
-		     policy ? " (policy may, after its soak)" : "", js_str(w, "id", "?"),
+		     by_policy && !why ? " (policy is about to)" : "", js_str(w, "id", "?"),
 		     js_str(w, "id", "?"));
+	if (why)
+		line(v, "", "  policy: %s", why);
 }
 
 static void waiting_lines(const View *v, const json_t *list)

@@ -222,6 +222,8 @@ int bare_undo(Daemon *d, Err *err) _must_check_;
 
 /* Promotions that policy approves by itself. */
 int policy_begin(Daemon *d, Err *err) _must_check_;
+/* Something that decides whether policy may approve is another thing now. */
+void policy_turn(Daemon *d);
 int policy_approve(Daemon *d, const char *promotion, bool yes, const Approver *by, Approval *ret,
 		   Err *err) _must_check_;
 

@@ -84,6 +84,7 @@ static void use(Daemon *d, Plan *p)
 	looking_turn(d);
 	schedule_turn(d);
 	daemon_say(d, LOG_INFO_, "daemon.reload", "%s was read again and is in effect", p->path);
+	policy_turn(d);
 }
 
 void plan_turn(Daemon *d)

@@ -137,7 +137,7 @@ static int look(Daemon *d, Err *err)
 }
 
 /* The same trouble is said once, however often it is met. */
-static void turn(Daemon *d)
+void policy_turn(Daemon *d)
 {
 	Err err = ERR_INIT;
 	if (d->pause.on || d->rolling.rollout || d->rolling.wish.kind != WISH_NONE || !d->store ||
@@ -157,7 +157,7 @@ static int on_timer(sd_event_source *s, uint64_t at_us, void *userdata)
 {
 	Daemon *d = userdata;
 	(void)at_us;
-	turn(d);
+	policy_turn(d);
 	daemon_in(s, POLICY_EVERY_US);
 	return 0;
 }

@@ -115,6 +115,7 @@ static int on_child(sd_event_source *source, int fd, uint32_t events, void *user
 	rolling_turn(d);
 	looking_turn(d);
 	schedule_turn(d);
+	policy_turn(d);
 	return 0;
 }
 

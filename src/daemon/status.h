@@ -24,7 +24,8 @@ typedef struct StatusSource {
 json_t *status_json(const StatusSource *s);
 
 /* Promotions that are not rejected, not too old, and were not rolled out yet, newest first:
- * [{id, experiment, changes, at_us, approval, decision}]. `decision` is null, or {by, reason,
- * at_us, expires_at_us} of an approval that still holds. */
+ * [{id, experiment, changes, at_us, approval, decision, policy}]. `decision` is null, or {by,
+ * reason, at_us, expires_at_us} of an approval that still holds; `policy` the sentence why it was
+ * not approved by policy, or null. */
 int promotions_waiting(Store *s, const Plan *plan, const char *pinned_key_hex, int64_t now_us,
 		       json_t **ret, Err *err) _must_check_;

@@ -1,6 +1,10 @@
 /* Which promotions wait, and for whom. */
+#include <string.h>
+
 #include "base/json.h"
 #include "daemon/status.h"
+#include "daemon/window.h"
+#include "rollout/approval.h"
 #include "rollout/baseline.h"
 #include "rollout/fate.h"
 
@@ -10,6 +14,7 @@ enum {
 };
 
 typedef struct Waiting {
+	Store *store;
 	const Plan *plan;
 	const Fates *fates;
 	int64_t now_us, version;
@@ -50,17 +55,34 @@ static bool holds(const Waiting *w, const Fate *f)
 	       f->decision.baseline_version == w->version && f->decision.expires_at_us > w->now_us;
 }
 
+/* Why policy has not approved it by itself. Null: a person decides anyway, or it is about to. */
+static json_t *policy_json(const Waiting *w, const char *id, const json_t *promotion,
+			   const Experiment *x)
+{
+	Err err = ERR_INIT;
+	int64_t since_us = 0;
+	if (strcmp(x->rollout.approval, "auto") != 0)
+		return json_null();
+	int r = approval_staged_since(w->store, id, &since_us, &err);
+	if (r == 0)
+		r = approval_by_policy(&x->rollout, promotion, since_us, w->now_us,
+				       utc_offset_min(w->now_us), &err);
+	return r < 0 ? js_text(err.msg) : json_null();
+}
+
 static int add(Waiting *w, const Record *r, const json_t *body, const Experiment *x, const Fate *f)
 {
-	bool failed = false;
+	bool failed = false, decided = holds(w, f);
 	json_t *o = json_object();
-	js_set(o, "id", js_text(js_str(body, "id", "")), &failed);
+	const char *id = js_str(body, "id", "");
+	js_set(o, "id", js_text(id), &failed);
 	js_set(o, "experiment", js_text(js_str(body, "experiment", "")), &failed);
 	js_set(o, "at_us", json_integer(r->at_us), &failed);
 	js_set(o, "changes", changes_json(body, &failed), &failed);
 	js_set(o, "approval", js_text(x->rollout.approval), &failed);
-	js_set(o, "decision", holds(w, f) ? decision_json(&f->decision, &failed) : json_null(),
+	js_set(o, "decision", decided ? decision_json(&f->decision, &failed) : json_null(),
 	       &failed);
+	js_set(o, "policy", decided ? json_null() : policy_json(w, id, body, x), &failed);
 	failed |= json_array_append_new(w->list, o) < 0;
 	return failed ? -ENOMEM : 0;
 }
@@ -96,8 +118,12 @@ int promotions_waiting(Store *s, const Plan *plan, const char *pinned_key_hex, i
 		r = fates_load(s, pinned_key_hex, &fates, err);
 	if (r < 0)
 		return r;
-	Waiting w = {
-	    .plan = plan, .fates = fates, .now_us = now_us, .version = b.version, .list = list};
+	Waiting w = {.store = s,
+		     .plan = plan,
+		     .fates = fates,
+		     .now_us = now_us,
+		     .version = b.version,
+		     .list = list};
 	r = store_records(s, "promotion", true, LOOK_BACK, look_at, &w, err);
 	if (r < 0)
 		return r == -ENOMEM ? err_oom(err) : r;

@@ -9,52 +9,21 @@ import subprocess
 import sys
 import time
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../run"))
-from tap import DREAM, run_cases
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [os.path.join(HERE, "../run"), os.path.join(HERE, "../sandbox")]
+from box import must, pid_of, read, sh, show, wait, write  # noqa: E402
+from tap import DREAM, run_cases  # noqa: E402
 
 HELPER = os.environ["DREAM_HELPER"]
-HERE = os.path.dirname(os.path.abspath(__file__))
 DIR = "/run/adopt"
 UNITS, STATE = "/etc/systemd/system", "/var/lib/dream-production"
 PROGRAM = f"/usr/bin/python3 {DIR}/program.py"
-
-
-def sh(*args, ok=True):
-    p = subprocess.run(args, capture_output=True, text=True, timeout=60)
-    assert not ok or p.returncode == 0, (args, p.stdout, p.stderr)
-    return p.stdout.strip()
 
 
 def dream(*args, code=0, env=None, user=None):
     p = subprocess.run([DREAM, *args], capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL, env=env, user=user)
     assert p.returncode == code, (args, p.returncode, p.stdout, p.stderr)
     return p.stdout + p.stderr
-
-
-def show(unit, prop):
-    return sh("systemctl", "show", "--property=" + prop, "--value", unit)
-
-
-def write(path, text, mode=0o644):
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    with open(path, "w") as f:
-        f.write(text)
-    os.chmod(path, mode)
-
-
-def read(path):
-    with open(path) as f:
-        return f.read()
-
-
-def wait(what, ready, seconds=20):
-    deadline = time.monotonic() + seconds
-    while True:
-        value = ready()
-        if value:
-            return value
-        assert time.monotonic() < deadline, "never: " + what
-        time.sleep(0.01)
 
 
 # --- Units ----------------------------------------------------------------------------------------
@@ -68,16 +37,12 @@ def unit(name, service, files=None):
     write(path, text)
     for file, content in (files or {}).items():
         write(file, content)
-    sh("systemctl", "daemon-reload")
-
-
-def pid(name):
-    return int(show(name, "MainPID"))
+    must("systemctl", "daemon-reload")
 
 
 def seen(name, main=None):
     """What the running process of a unit wrote down."""
-    main = main or pid(name)
+    main = main or pid_of(name)
     path = f"{DIR}/seen/{name}.json"
 
     def look():
@@ -90,12 +55,12 @@ def seen(name, main=None):
 
 
 def restart(name):
-    sh("systemctl", "restart", name)
+    must("systemctl", "restart", name)
     return seen(name)
 
 
 def words(name):
-    with open(f"/proc/{pid(name)}/cmdline", "rb") as f:
+    with open(f"/proc/{pid_of(name)}/cmdline", "rb") as f:
         return f.read()
 
 
@@ -123,10 +88,10 @@ def give_all_back():
     for path in os.listdir(UNITS):
         full = f"{UNITS}/{path}"
         if path.endswith(".service") and not os.path.islink(full):
-            sh("systemctl", "stop", path, ok=False)
+            sh("systemctl", "stop", path)
         shutil.rmtree(full) if os.path.isdir(full) and not os.path.islink(full) else os.unlink(full)
-    sh("systemctl", "daemon-reload")
-    sh("systemctl", "reset-failed", ok=False)
+    must("systemctl", "daemon-reload")
+    sh("systemctl", "reset-failed")
 
 
 class Helper:
@@ -182,7 +147,7 @@ NASTY = (f"{PROGRAM}  serve \\\n"
 def a_flag_is_adopted_without_a_restart_and_changes_nothing():
     unit("judge.service", f"Environment=GIVEN=g 'SPLIT=one two'\nExecStart={NASTY}\n")
     before = restart("judge.service")
-    line, was = words("judge.service"), pid("judge.service")
+    line, was = words("judge.service"), pid_of("judge.service")
     preview = dream("adopt", "judge.service", "util=--util", "--dry-run")
     assert "+# /etc/systemd/system/judge.service.d/zz-dream.conf" in preview, preview
     assert "--util ${DREAM_UTIL} --tail \"last\"" in preview and "util = 0.50" in preview, preview
@@ -190,7 +155,7 @@ def a_flag_is_adopted_without_a_restart_and_changes_nothing():
     assert "nobody can be asked" in dream("adopt", "judge.service", "util=--util", code=2)
     said = dream("adopt", "judge.service", "util=--util", "--allow", "util=0.1..0.9", "--yes")
     assert "was not restarted" in said, said
-    assert pid("judge.service") == was and show("judge.service", "NeedDaemonReload") == "no"
+    assert pid_of("judge.service") == was and show("judge.service", "NeedDaemonReload") == "no"
     assert restart("judge.service")["argv"] == before["argv"]
     assert words("judge.service") == line, (words("judge.service"), line)
 
@@ -221,9 +186,9 @@ def undo_leaves_every_byte_as_it_was_found():
     roll_out({"util": "0.45", "model": "tiny"}, "judge.service", "voice.service")
     own = {k: v for k, v in snapshot(UNITS).items() if "zz-dream" not in k and not k.endswith("voice.service.d")}
     assert own == {k: v for k, v in before.items() if k.startswith(UNITS)}
-    was = pid("judge.service")
+    was = pid_of("judge.service")
     assert "0.50 from the next start on" in dream("adopt", "--undo", "judge.service", "--yes")
-    assert pid("judge.service") == was and set(adopted()) == {"voice.service"}
+    assert pid_of("judge.service") == was and set(adopted()) == {"voice.service"}
     assert seen("voice.service")["argv"] == ["--model", "tiny"]
     restart("voice.service")
     assert seen("voice.service")["argv"] == ["--model", "tiny"]
@@ -314,13 +279,13 @@ def an_instance_of_a_template_with_an_escaped_name():
     assert show("llm@other.service", "DropInPaths") == ""
     dream("adopt", "--undo", name, "--yes")
     assert restart(name)["argv"] == first["argv"]
-    sh("systemctl", "stop", name)
+    must("systemctl", "stop", name)
     give_all_back()
 
 
 def a_container_is_adopted_through_its_command_line():
     unit("box.service", f"ExecStart={DIR}/docker run --rm -m 8g -e SIZE=small --gpus all vllm/vllm:v1 --model q -m 0.5\n")
-    sh("systemctl", "restart", "box.service")
+    must("systemctl", "restart", "box.service")
     dream("adopt", "box.service", "util=-m", "size=SIZE", "other=OTHER", "--value", "other=1", "--yes")
     with Helper() as h:
         to = h.do(do="prepare", values={"util": "0.4", "size": "tiny"})["generation"]
@@ -367,7 +332,7 @@ def without_its_values_a_unit_does_not_start_at_all():
     dream("adopt", "judge.service", "util=--util", "--yes")
     target = os.readlink(f"{STATE}/current")
     os.unlink(f"{STATE}/current")
-    sh("systemctl", "restart", "judge.service", ok=False)
+    sh("systemctl", "restart", "judge.service")
     assert show("judge.service", "Result") == "resources", show("judge.service", "Result")
     os.symlink(target, f"{STATE}/current")
     assert restart("judge.service")["argv"] == ["--util", "0.5"]
@@ -401,9 +366,9 @@ def what_cannot_be_adopted_is_refused_and_nothing_is_touched():
     os.symlink(f"{UNITS}/real.service", f"{UNITS}/alias.service")
     os.symlink("/dev/null", f"{UNITS}/masked.service")
     write(f"{UNITS}/broken.service", "[Service]\nExecStart=relative/%Q\n")
-    sh("systemctl", "daemon-reload")
-    sh("systemd-run", "--unit=transient", "sleep", "100")
-    sh("systemctl", "start", "stale.service")
+    must("systemctl", "daemon-reload")
+    must("systemd-run", "--unit=transient", "sleep", "100")
+    must("systemctl", "start", "stale.service")
     write(f"{UNITS}/stale.service", read(f"{UNITS}/stale.service") + "# edited\n")
     os.mkfifo(f"{DIR}/pipe.env")
     env = f"{DIR}/link.env"
@@ -425,7 +390,7 @@ def what_cannot_be_adopted_is_refused_and_nothing_is_touched():
         dream("adopt", *args, code=2)
     assert "may not be" in dream("adopt", "real.service", "util=--util", "--allow", "util=2..3", "--yes", code=1)
     assert snapshot(UNITS) == before and adopted() == {}
-    sh("systemctl", "stop", "transient.service")
+    must("systemctl", "stop", "transient.service")
     give_all_back()
 
 
@@ -451,7 +416,7 @@ def whenever_it_is_killed_the_unit_is_adopted_or_as_it_was():
         return "strace is not installed"
     unit("judge.service", f"Environment=READS={DIR}/k.env\nExecStart={PROGRAM} --util 0.5\n", {f"{DIR}/k.env": "K=1\n"})
     write(f"{UNITS}/judge.service.d/override.conf", "[Service]\nNice=1\n")
-    sh("systemctl", "daemon-reload")
+    must("systemctl", "daemon-reload")
     argv = restart("judge.service")["argv"]
     before, kills = snapshot(UNITS), 0
     wish = ("adopt", "judge.service", "util=--util", f"k={DIR}/k.env:K", "--yes")
@@ -465,7 +430,7 @@ def whenever_it_is_killed_the_unit_is_adopted_or_as_it_was():
                 if not killed_at(syscall, number, *command):
                     continue
                 left += 1
-                sh("systemctl", "daemon-reload")
+                must("systemctl", "daemon-reload")
                 assert restart("judge.service")["argv"] == argv, (syscall, number, command)
                 assert os.path.exists(f"{UNITS}/judge.service.d/zz-dream.conf") <= ("judge.service" in adopted())
                 dream(*wish)
@@ -494,10 +459,10 @@ def a_user_adopts_units_of_the_users_manager():
     write(f"{home}/.config/systemd/user/mine.service",
           f"[Service]\nType=exec\nEnvironment=SEEN={DIR}/seen/mine.json READS=%h/vllm.yaml\nEnvironmentFile=%h/self.env\n"
           f"ExecStart={PROGRAM} --util 0.5 --config %h/vllm.yaml\n")
-    sh("chown", "-R", "dream:", home)
+    must("chown", "-R", "dream:", home)
     write("/run/systemd/system/user@900.service.d/home.conf", f"[Service]\nPAMName=\nEnvironment=HOME={home} XDG_RUNTIME_DIR={runtime}\n")
-    sh("systemctl", "daemon-reload")
-    sh("systemctl", "start", "user@900.service")
+    must("systemctl", "daemon-reload")
+    must("systemctl", "start", "user@900.service")
     env = {"PATH": os.environ["PATH"], "HOME": home, "XDG_RUNTIME_DIR": runtime}
 
     def user(*args, code=0):
@@ -525,7 +490,7 @@ def a_user_adopts_units_of_the_users_manager():
     assert snapshot(f"{home}/.config/systemd") == before
     ctl("restart", "mine.service")
     assert mine()["argv"] == ["--util", "0.5", "--config", f"{home}/vllm.yaml"]
-    sh("systemctl", "stop", "user@900.service")
+    must("systemctl", "stop", "user@900.service")
 
 
 def main():

@@ -16,9 +16,9 @@ import sys
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE.parent / "story"), str(HERE.parent / "cli")]
+sys.path[:0] = [str(HERE.parent / "sandbox"), str(HERE.parent / "cli")]
 os.environ.setdefault("DREAM", os.path.join(os.environ["DREAM_BUILD"], "dream"))
-from production import install_connect, sh, show, wait  # noqa: E402
+from box import install_connect, sh, show, wait  # noqa: E402
 from tap import run_cases  # noqa: E402
 
 PATH = "/run/dream-connect.sock"
@@ -87,7 +87,7 @@ listener = socket.socket()
 
 
 def it_is_started_by_the_first_question():
-    install_connect()
+    install_connect(os.environ["DREAM_BUILD"])
     sh("systemctl", "daemon-reload")
     sh("systemctl", "start", "dream-connect.socket")
     sh("ip", "addr", "add", f"{ELSEWHERE}/32", "dev", "lo")

@@ -10,10 +10,12 @@ import subprocess
 import sys
 import time
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../run"))
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [os.path.join(HERE, "../run"), os.path.join(HERE, "../sandbox")]
+from box import argv_of as argv_of_process, environ_of as environ_of_process, must, pid_of, private, sh, show, wait, write
 from tap import run_cases
 
-ROOT = os.path.abspath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../.."))
+ROOT = os.path.abspath(os.path.join(HERE, "../.."))
 HELPER = os.environ["DREAM_HELPER"]
 ADOPT = os.environ["DREAM_ADOPT"]
 SOCKET = "/run/dream-helper.sock"
@@ -24,40 +26,7 @@ DREAM_UID = 900
 PRIVATE = ("/etc/dream", STATE, "/srv")
 
 
-def sh(*args, check=True):
-    p = subprocess.run(args, capture_output=True, text=True, timeout=60)
-    assert not check or p.returncode == 0, f"{args}: {p.returncode} {p.stdout}{p.stderr}"
-    return p.stdout.strip()
-
-
-def show(unit, prop):
-    return sh("systemctl", "show", "--property=" + prop, "--value", unit)
-
-
-def write(path, text, mode=0o644):
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    with open(path, "w") as f:
-        f.write(text)
-    os.chmod(path, mode)
-
-
-def wait(what, ready, seconds=20):
-    deadline = time.monotonic() + seconds
-    while True:
-        value = ready()
-        if value:
-            return value
-        assert time.monotonic() < deadline, "never: " + what
-        time.sleep(0.005)
-
-
 # --- The machine --------------------------------------------------------------------------------
-
-
-def private(path):
-    """A folder that is empty and ours, in this sandbox only. Units see it too: their manager is in the same namespace."""
-    os.makedirs(path, exist_ok=True)
-    sh("mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", path)
 
 
 def install(helper=HELPER):
@@ -65,15 +34,14 @@ def install(helper=HELPER):
     for name in ("dream-helper.socket", "dream-helper.service", "dream-recover.service"):
         text = open(f"{ROOT}/data/{name}").read()
         write(f"{UNITS}/{name}", text.replace("/usr/libexec/dream-helper", helper))
-    sh("systemctl", "daemon-reload")
-    sh("systemctl", "start", "dream-helper.socket")
+    must("systemctl", "daemon-reload")
+    must("systemctl", "start", "dream-helper.socket")
 
 
 def boot():
     """What a test begins with, once: the private folders and the helper behind its socket."""
-    sh("systemctl", "start", "sandbox.target", "--no-block", check=False)
-    for path in PRIVATE:
-        private(path)
+    sh("systemctl", "start", "sandbox.target", "--no-block")
+    private(*PRIVATE)
     # In the sandbox the program may be where units with ProtectHome= or PrivateTmp= cannot see it.
     shutil.copy(HELPER, "/srv/dream-helper")
     os.chmod("/srv/dream-helper", 0o755)
@@ -85,22 +53,17 @@ def unit(name, service, section=""):
 
 
 def adopt(name, *wishes):
-    sh("systemctl", "daemon-reload")
-    sh(ADOPT, name, *wishes)
-    sh("systemctl", "daemon-reload")
-
-
-def pid_of(name):
-    return int(show(name, "MainPID"))
+    must("systemctl", "daemon-reload")
+    must(ADOPT, name, *wishes)
+    must("systemctl", "daemon-reload")
 
 
 def argv_of(name):
-    return open(f"/proc/{pid_of(name)}/cmdline").read().split("\0")[:-1]
+    return argv_of_process(pid_of(name))
 
 
 def environ_of(name):
-    pairs = open(f"/proc/{pid_of(name)}/environ").read().split("\0")[:-1]
-    return dict(p.split("=", 1) for p in pairs)
+    return environ_of_process(pid_of(name))
 
 
 def tree(*folders):

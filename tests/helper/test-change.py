@@ -21,7 +21,7 @@ def set_up():
     adopt("voice.service", "size=WHISPER_SIZE tiny,base,small")
     adopt("env.service", "asr=/srv/voice.env:ASR_WHISPER_SIZE tiny,base,small")
     for name in ("judge", "voice", "other", "env"):
-        sh("systemctl", "restart", name + ".service")
+        must("systemctl", "restart", name + ".service")
 
 
 def change(c, rollout, **values):
@@ -140,7 +140,7 @@ def a_cold_start_stops_all_before_it_starts_any():
           "while True: time.sleep(1000)\n", 0o755)
     adopt("first.service", "first_util=--util 0.1..0.9")
     adopt("second.service", "second_util=--util 0.1..0.9")
-    sh("systemctl", "start", "second.service", "first.service")
+    must("systemctl", "start", "second.service", "first.service")
     open(log, "w").close()
     with Client() as c:
         # Asked for in the wrong order on purpose.
@@ -164,18 +164,18 @@ def a_cold_start_reports_each_unit_for_itself():
 def a_masked_unit_is_a_result_and_no_fault():
     unit("hidden.service", "ExecStart=/srv/server --util 0.5\n")
     adopt("hidden.service", "hidden_util=--util 0.1..0.9")
-    sh("systemctl", "mask", "--runtime", "hidden.service", check=False)
+    sh("systemctl", "mask", "--runtime", "hidden.service")
     shutil.move(f"{UNITS}/hidden.service", "/srv/hidden.saved")
     os.symlink("/dev/null", f"{UNITS}/hidden.service")
-    sh("systemctl", "daemon-reload")
+    must("systemctl", "daemon-reload")
     with Client() as c:
         r = c.ask("restart", unit="hidden.service")
         assert r["result"] == "refused" and "masked" in r["words"], r
         assert c.ask("readback", unit="hidden.service")["readback"]["same"] is False
     os.unlink(f"{UNITS}/hidden.service")
     shutil.move("/srv/hidden.saved", f"{UNITS}/hidden.service")
-    sh("systemctl", "unmask", "--runtime", "hidden.service", check=False)
-    sh("systemctl", "daemon-reload")
+    sh("systemctl", "unmask", "--runtime", "hidden.service")
+    must("systemctl", "daemon-reload")
 
 
 def a_client_that_leaves_in_the_middle_of_a_restart_leaves_a_helper_that_goes_on():
@@ -211,9 +211,9 @@ def a_helper_that_is_stopped_in_the_middle_leaves_no_unit_stopped():
         c.send({"do": "cold", "units": ["slow.service", "judge.service"]})
         wait("it is at work", lambda: show("slow.service", "ActiveState") in ("activating", "inactive", "deactivating"))
         c.s.close()
-        sh("systemctl", "stop", "dream-helper.socket", "dream-helper.service")
+        must("systemctl", "stop", "dream-helper.socket", "dream-helper.service")
         assert show("slow.service", "ActiveState") == "active" and show("judge.service", "ActiveState") == "active"
-    sh("systemctl", "start", "dream-helper.socket")
+    must("systemctl", "start", "dream-helper.socket")
 
 
 def another_user_is_turned_away():
@@ -232,7 +232,7 @@ def another_user_is_turned_away():
 
 
 def the_helper_ends_when_nobody_asks_and_comes_back():
-    sh("systemctl", "stop", "dream-helper.service")
+    must("systemctl", "stop", "dream-helper.service")
     with Client() as c:
         c.ask("status")
         first = pid_of("dream-helper.service")
@@ -246,15 +246,15 @@ def the_helper_ends_when_nobody_asks_and_comes_back():
 def recovery_undoes_once_after_a_power_cut_and_not_in_the_middle_of_a_change():
     with Client() as c:
         before, to = change(c, "r8", util="0.80")
-    sh("systemctl", "restart", "dream-recover.service")  # as when a managed unit pulls it in
+    must("systemctl", "restart", "dream-recover.service")  # as when a managed unit pulls it in
     assert os.readlink(STATE + "/current") == "gen/" + to
     write(STATE + "/.boot", "00000000-0000-0000-0000-000000000000", 0o600)  # another boot
-    sh("systemctl", "restart", "dream-recover.service")
+    must("systemctl", "restart", "dream-recover.service")
     assert os.readlink(STATE + "/current") == "gen/" + before
     with Client() as c:
         assert c.ask("status")["change"] is None
         before, to = change(c, "r9", util="0.80")
-        sh("systemctl", "restart", "dream-recover.service")
+        must("systemctl", "restart", "dream-recover.service")
         assert c.ask("status")["change"]["to"] == to
         c.ask("undo")
 
@@ -262,9 +262,9 @@ def recovery_undoes_once_after_a_power_cut_and_not_in_the_middle_of_a_change():
 def an_adopted_unit_starts_after_recovery():
     with Client() as c:
         before, to = change(c, "r10", util="0.80")
-    sh("systemctl", "stop", "judge.service", "dream-recover.service")  # the power goes, and comes back
+    must("systemctl", "stop", "judge.service", "dream-recover.service")  # the power goes, and comes back
     write(STATE + "/.boot", "00000000-0000-0000-0000-000000000000", 0o600)
-    sh("systemctl", "start", "judge.service")
+    must("systemctl", "start", "judge.service")
     assert "0.80" not in argv_of("judge.service") and os.readlink(STATE + "/current") == "gen/" + before
     with Client() as c:
         assert same(c, "judge.service") == (True, "")
@@ -275,14 +275,14 @@ def recovery_that_cannot_work_does_not_keep_production_down():
     log = open(STATE + "/intent.log", "rb").read()
     with open(STATE + "/intent.log", "wb") as f:
         f.write(b"\0" * 7 + b"garbage" * 100 + log)
-    sh("systemctl", "stop", "judge.service", "dream-recover.service")
-    sh("systemctl", "start", "judge.service")
+    must("systemctl", "stop", "judge.service", "dream-recover.service")
+    must("systemctl", "start", "judge.service")
     assert show("judge.service", "ActiveState") == "active"
     assert show("dream-recover.service", "Result") == "exit-code"
-    assert "dream-helper: " in sh("journalctl", "-u", "dream-recover.service", "-n", "5", "-o", "cat")
+    assert "dream-helper: " in must("journalctl", "-u", "dream-recover.service", "-n", "5", "-o", "cat")
     with open(STATE + "/intent.log", "wb") as f:
         f.write(log)
-    sh("systemctl", "reset-failed", "dream-recover.service")
+    must("systemctl", "reset-failed", "dream-recover.service")
 
 
 def a_user_changes_units_of_their_own_with_their_own_rights():
@@ -291,8 +291,8 @@ def a_user_changes_units_of_their_own_with_their_own_rights():
     os.chown(home, DREAM_UID, DREAM_UID)
     write(f"/run/systemd/system/user@{DREAM_UID}.service.d/home.conf",
           f"[Service]\nPAMName=\nEnvironment=HOME={home} XDG_RUNTIME_DIR={runtime}\n")  # no PAM in the sandbox
-    sh("systemctl", "daemon-reload")
-    sh("systemctl", "start", f"user@{DREAM_UID}.service")
+    must("systemctl", "daemon-reload")
+    must("systemctl", "start", f"user@{DREAM_UID}.service")
 
     def body():
         for name in ("XDG_CONFIG_HOME", "XDG_STATE_HOME", "DBUS_SESSION_BUS_ADDRESS"):
@@ -300,9 +300,9 @@ def a_user_changes_units_of_their_own_with_their_own_rights():
         os.environ.update(HOME=home, XDG_RUNTIME_DIR=runtime)
         write(home + "/.config/systemd/user/mine.service", "[Service]\nExecStart=/srv/server --util 0.50\n")
         os.makedirs(home + "/.local/state/dream-production", mode=0o755)
-        sh("systemctl", "--user", "daemon-reload")
-        sh(ADOPT, "mine.service", "mine_util=--util 0.1..0.9")
-        sh("systemctl", "--user", "daemon-reload")
+        must("systemctl", "--user", "daemon-reload")
+        must(ADOPT, "mine.service", "mine_util=--util 0.1..0.9")
+        must("systemctl", "--user", "daemon-reload")
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         helper = subprocess.Popen(["/srv/dream-helper", "--fd", str(theirs.fileno())], pass_fds=[theirs.fileno()])
         theirs.close()
@@ -315,12 +315,12 @@ def a_user_changes_units_of_their_own_with_their_own_rights():
         assert helper.wait(10) == 0  # it ends with the last one who asks
 
     as_user(DREAM_UID, body)
-    sh("systemctl", "stop", f"user@{DREAM_UID}.service")
+    must("systemctl", "stop", f"user@{DREAM_UID}.service")
 
 
 def how_much_is_exposed():
     for name, most in (("dream-helper.service", 3.0), ("dream-recover.service", 2.0)):
-        text = sh("systemd-analyze", "security", "--no-pager", name, check=False).split("\n")[-1]
+        text = sh("systemd-analyze", "security", "--no-pager", name).split("\n")[-1]
         print("# " + text)
         score = float(re.search(r": ([0-9.]+) ", text)[1])
         assert score <= most, text

@@ -31,7 +31,7 @@ def set_up():
     adopt("app.service", "model=/srv/home/app.conf.env:MODEL tiny,small")
     adopt("llm@gpu0.service", "llm_util=--util 0.3..0.95")
     for name in ("judge", "other", "app"):
-        sh("systemctl", "restart", name + ".service")
+        must("systemctl", "restart", name + ".service")
     with Client() as c:
         now = c.ask("status")["current"]
         c.ask("prepare", values={"util": "0.60"})

@@ -22,7 +22,7 @@ def set_up():
         unit(name, "Type=exec\nEnvironment=UTIL=100\nExecStart=/bin/sleep infinity\n")
         adopt(name, "util=UTIL 100..100000000")
     for name in NAMES:
-        sh("systemctl", "restart", name)
+        must("systemctl", "restart", name)
 
 
 class Killer:
@@ -83,7 +83,7 @@ def clear_up(killer, r):
                 if r.random() < 0.3:  # the machine comes up again instead
                     if os.path.exists(STATE + "/.boot"):
                         os.unlink(STATE + "/.boot")
-                    sh("/srv/dream-helper", "--recover")
+                    must("/srv/dream-helper", "--recover")
                 if c.ask("status")["change"]:
                     c.ask("undo")
                 for name in NAMES:

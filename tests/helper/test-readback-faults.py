@@ -24,12 +24,12 @@ class Bed:
         for path, text in files:
             write(path, text, 0o755)
         unit(kind_of or name, service, section)
-        sh("systemctl", "daemon-reload")
-        sh("systemctl", "start", name)  # so that the manager keeps it loaded
-        sh(ADOPT, name, wish)
+        must("systemctl", "daemon-reload")
+        must("systemctl", "start", name)  # so that the manager keeps it loaded
+        must(ADOPT, name, wish)
         if reload_after:
-            sh("systemctl", "daemon-reload")
-        sh("systemctl", "restart", name)
+            must("systemctl", "daemon-reload")
+        must("systemctl", "restart", name)
         self.c = Client()
         if reload_after:
             self.right("before the change")
@@ -46,15 +46,22 @@ class Bed:
         self.c.ask("flip", rollout="r", to=to)
 
     def restart(self):
-        sh("systemctl", "daemon-reload")
-        sh("systemctl", "restart", self.name)
+        must("systemctl", "daemon-reload")
+        must("systemctl", "restart", self.name)
 
     def found(self, *words):
-        back = self.c.ask("readback", unit=self.name)
-        text = back["readback"]["words"]
-        assert back["readback"]["same"] is False, back
-        assert text and any(w in text for w in words), (words, text)
-        print(f"#   {text}")
+        """Never taken for right, and once the unit's process is what the manager started, for the right reason."""
+        last = []
+
+        def look():
+            back = self.c.ask("readback", unit=self.name)
+            assert back["readback"]["same"] is False, back
+            last[:] = [back["readback"]["words"]]
+            return last[0] and any(w in last[0] for w in words)
+        try:
+            wait(f"one of {words}", look, 5)
+        finally:
+            print("#  ", *last)
 
     def close(self):
         if self.c.ask("status")["change"]:
@@ -64,8 +71,8 @@ class Bed:
 
 def wipe():
     for name in ("svc.service", "llm@gpu0.service", "llm@gpu1.service"):
-        sh("systemctl", "stop", name, check=False)
-        sh("systemctl", "reset-failed", name, check=False)
+        sh("systemctl", "stop", name)
+        sh("systemctl", "reset-failed", name)
     for pid in open("/run/strays").read().split() if os.path.exists("/run/strays") else ():
         try:
             os.kill(int(pid), signal.SIGKILL)
@@ -80,7 +87,7 @@ def wipe():
         for entry in os.listdir(folder) if os.path.isdir(folder) else ():
             path = os.path.join(folder, entry)
             shutil.rmtree(path) if os.path.isdir(path) and not os.path.islink(path) else os.unlink(path)
-    sh("systemctl", "daemon-reload")
+    must("systemctl", "daemon-reload")
 
 
 def flag(section="", extra="", program="/srv/server", **more):
@@ -176,7 +183,7 @@ def a_section_header_that_is_wrong():
 def a_drop_in_that_systemd_was_not_told_of():
     b = flag(reload_after=False)
     b.flip()
-    sh("systemctl", "restart", SVC)
+    must("systemctl", "restart", SVC)
     b.found("does not read", "should be 0.60")
     return b
 
@@ -302,7 +309,7 @@ def a_masked_unit_whose_process_goes_on():
     b.flip()
     os.unlink(f"{UNITS}/{SVC}")
     os.symlink("/dev/null", f"{UNITS}/{SVC}")
-    sh("systemctl", "daemon-reload")
+    must("systemctl", "daemon-reload")
     b.found("masked", "older", "no files", "does not read")
     return b
 
@@ -393,8 +400,8 @@ def a_link_that_was_moved_by_hand_after_the_restart():
 def a_reload_that_does_nothing():
     b = flag(extra="ExecReload=/bin/true")
     b.flip()
-    sh("systemctl", "daemon-reload")
-    sh("systemctl", "reload", SVC)
+    must("systemctl", "daemon-reload")
+    must("systemctl", "reload", SVC)
     b.found("older")
     return b
 
@@ -402,7 +409,7 @@ def a_reload_that_does_nothing():
 def a_start_of_what_runs_already():
     b = env()
     b.flip()
-    sh("systemctl", "start", SVC)
+    must("systemctl", "start", SVC)
     b.found("older")
     return b
 
@@ -411,7 +418,7 @@ def a_signal_that_nobody_hears():
     b = flag(program=wrapper(SERVER.replace("import time", "import signal, time\nsignal.signal(signal.SIGHUP, signal.SIG_IGN)")))
     wait("it does not mind", lambda: int(re.search(r"SigIgn:\s+(\w+)", open(f"/proc/{pid_of(SVC)}/status").read())[1], 16) & 1)
     b.flip()
-    sh("systemctl", "kill", "--signal=HUP", SVC)
+    must("systemctl", "kill", "--signal=HUP", SVC)
     b.found("older")
     return b
 
@@ -419,15 +426,15 @@ def a_signal_that_nobody_hears():
 def a_try_restart_of_what_was_stopped():
     b = flag()
     b.flip()
-    sh("systemctl", "stop", SVC)
-    sh("systemctl", "try-restart", SVC)
+    must("systemctl", "stop", SVC)
+    must("systemctl", "try-restart", SVC)
     b.found("no process")
     return b
 
 
 def a_restart_before_the_flip():
     b = env()
-    sh("systemctl", "restart", SVC)
+    must("systemctl", "restart", SVC)
     time.sleep(0.03)  # the kernel tells starts in hundredths of a second
     b.flip()
     b.found("older")
@@ -437,7 +444,7 @@ def a_restart_before_the_flip():
 def a_restart_of_another_instance():
     b = Bed(f"ExecStart=/srv/server {FLAG[0]}\n", FLAG[1], FLAG[2], name="llm@gpu0.service", kind_of="llm@.service")
     b.flip()
-    sh("systemctl", "restart", "llm@gpu1.service")
+    must("systemctl", "restart", "llm@gpu1.service")
     b.found("older")
     return b
 
@@ -446,11 +453,11 @@ def a_restart_that_is_not_waited_for():
     b = flag(extra="Type=exec")
     b.flip()
     late("[Service]\nExecStartPre=/bin/sleep 1000\n")
-    sh("systemctl", "daemon-reload")
-    sh("systemctl", "restart", "--no-block", SVC)
+    must("systemctl", "daemon-reload")
+    must("systemctl", "restart", "--no-block", SVC)
     wait("it is being started", lambda: show(SVC, "SubState") == "start-pre")
     b.found("no process")
-    sh("systemctl", "stop", SVC)
+    must("systemctl", "stop", SVC)
     return b
 
 
@@ -476,7 +483,7 @@ def a_wrapper_that_drops_the_flag():
     wrapper("#!/bin/sh\n/srv/server\n:\n")
     b.restart()
     wait("the wrapper has started it", lambda: b"/srv/server" in b"".join(
-        open(f"/proc/{pid}/cmdline", "rb").read() for pid in sh("pgrep", "-P", show(SVC, "MainPID"), check=False).split()))
+        open(f"/proc/{pid}/cmdline", "rb").read() for pid in sh("pgrep", "-P", show(SVC, "MainPID")).split()))
     b.found("not set")
     return b
 

@@ -2,7 +2,6 @@
 units of data/ around the programs that were built; what really runs and what was written of it."""
 import json
 import os
-import pathlib
 import re
 import shutil
 import signal
@@ -13,8 +12,8 @@ import sys
 import threading
 import time
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../story"))
-from production import install_connect, private, sh, show, wait, write  # noqa: E402
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../sandbox"))
+from box import environ_of, must, private, sh, show, units_as_shipped, wait, write  # noqa: E402
 
 BUILD = os.environ["DREAM_BUILD"]
 SOURCE = os.environ["DREAM_SOURCE"]
@@ -75,7 +74,7 @@ EXPERIMENT = """  - name: {name}
 
 READY = {"whole": "20 s", "quick": "20 s"}  # a start may take so long
 
-# The programs are in places that the shipped units hide or do not allow, and a test cannot wait for seconds.
+# The programs are in places that the shipped units do not allow, and a test cannot wait for seconds.
 LOCAL = {
     "dream.service": f"""[Unit]
 ConditionPathExists=!{POWER_CUT}
@@ -83,25 +82,11 @@ StartLimitIntervalSec=0
 [Service]
 ExecStart=
 ExecStart={DREAM} daemon --system --config {CONFIG}
-PrivateTmp=no
-ProtectHome=no
 ReadWritePaths={DIR}
 RestartSec=100ms
 """,
-    "dream-helper.service": f"""[Unit]
-ConditionPathExists=!{POWER_CUT}
-[Service]
-PrivateTmp=no
-ProtectHome=no
-""",
-    "dream-recover.service": "[Service]\nPrivateTmp=no\nProtectHome=no\n",
+    "dream-helper.service": f"[Unit]\nConditionPathExists=!{POWER_CUT}\n",
 }
-
-
-def must(*args, **kw):
-    p = subprocess.run(args, capture_output=True, text=True, timeout=60, **kw)
-    assert p.returncode == 0, f"{args}: {p.returncode} {p.stdout}{p.stderr}"
-    return p.stdout
 
 
 # --- The machine --------------------------------------------------------------------------------
@@ -114,16 +99,10 @@ def configure():
 
 
 def install():
-    for name in ("dream.service", "dream-helper.socket", "dream-helper.service", "dream-recover.service"):
-        text = pathlib.Path(BUILD, "data", name).read_text()
-        write(f"/run/systemd/system/{name}", re.sub(r"/\S*/libexec/dream-helper", f"{BUILD}/dream-helper", text))
-        if name in LOCAL:
-            write(f"/run/systemd/system/{name}.d/local.conf", LOCAL[name])
-    install_connect()
-    with open("/etc/group", "a") as f:
-        f.write("dream-approvers:x:4400:\n")
+    units_as_shipped(BUILD, SOURCE)
+    for name, text in LOCAL.items():
+        write(f"/run/systemd/system/{name}.d/local.conf", text)
     os.symlink(CONFIG, "/etc/dream/dream.yaml")
-    sh("systemd-tmpfiles", "--create", f"{SOURCE}/data/dream-tmpfiles.conf")
 
 
 def boot():
@@ -194,8 +173,7 @@ def running():
     for unit, (_, parameters) in UNITS.items():
         about = dict(line.split("=", 1) for line in must("systemctl", "show", "--property=ActiveState,MainPID", unit).splitlines())
         assert about["ActiveState"] == "active", (unit, about)
-        with open(f"/proc/{about['MainPID']}/environ") as f:
-            pairs = dict(p.split("=", 1) for p in f.read().split("\0") if "=" in p)
+        pairs = environ_of(about["MainPID"])
         values[unit] = {parameter: pairs.get(variable) for parameter, variable in parameters.items()}
     return values
 

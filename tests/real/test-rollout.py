@@ -12,24 +12,14 @@ import sys
 import threading
 import time
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../story"))
-from production import private, sh, show, wait  # noqa: E402
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../sandbox"))
+from box import go_first, private, sh, show, wait  # noqa: E402
 from servers import FILES, LLAMA, SERVERS, WHISPER, Box, Done, clips, language_model, make, run_all  # noqa: E402
 
 JUDGE, VOICE = 18000, 18001  # the sandbox has a network of its own
 CURRENT = "/var/lib/dream-production/current"
 CANNOT_BE_ALLOCATED = 400000  # tokens of context, under the limit that judge.service has
 PROCESS_EXITED = "98e322203f7a4ed290d09fe03c09fe15"  # systemd's message id
-
-
-def go_first():
-    """We, what we start and both servers go before whatever else the machine does, where that is allowed: what is compared
-    is the change then, and not how busy the machine was. What the units need for it."""
-    try:
-        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
-    except PermissionError:
-        return ""
-    return "CPUSchedulingPolicy=rr"
 
 
 # As small as a recogniser can be, since each watch needs some hundred answers.

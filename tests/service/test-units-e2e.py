@@ -15,7 +15,9 @@ import tempfile
 import time
 import wave
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../run"))
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [os.path.join(HERE, "../run"), os.path.join(HERE, "../sandbox")]
+from box import argv_of, environ_of, must, pid_of, sh, show, wait, write  # noqa: E402
 from tap import DREAM, ROOT, Done, run_cases
 
 MODEL = "Qwen2.5-7B-Instruct-AWQ"
@@ -24,30 +26,6 @@ NVML = os.path.join(os.environ["DREAM_BUILD"], "src/twin/nvml")
 SECRET = 's3cret "q" \\b $HOME `x` \'y\''
 JUDGE, VOICE = 18000, 18001
 DIR = tempfile.mkdtemp(prefix="dream-e2e-")
-
-
-def sh(*args):
-    return subprocess.run(args, capture_output=True, text=True, timeout=60).stdout.strip()
-
-
-def show(unit, prop):
-    return sh("systemctl", "show", "--property=" + prop, "--value", unit)
-
-
-def write(path, text, mode=0o644):
-    with open(path, "w") as f:
-        f.write(text)
-    os.chmod(path, mode)
-
-
-def wait(what, ready, seconds=20):
-    deadline = time.monotonic() + seconds
-    while True:
-        value = ready()
-        if value:
-            return value
-        assert time.monotonic() < deadline, "never: " + what
-        time.sleep(0.01)
 
 
 def quoted(value):
@@ -79,8 +57,8 @@ def set_up():
           "--max-model-len 2048 --enforce-eager --served-model-name judge\n")
     write("/run/systemd/system/voice.service", common +
           f"ExecStart={DREAM} twin whisper --host 127.0.0.1 --port {VOICE} --model small\n")
-    sh("systemctl", "daemon-reload")
-    sh("systemctl", "start", "judge.service", "voice.service")
+    must("systemctl", "daemon-reload")
+    must("systemctl", "start", "judge.service", "voice.service")
     wait("production answers", answering)
 
 
@@ -206,16 +184,11 @@ def trial_of(service, p):
     def look():
         assert p.poll() is None, finish(p)
         for unit in trial_units():
-            pid = show(unit, "MainPID")
-            if unit.startswith("dream-trial-") and unit.endswith(f"_{service}.service") and pid not in ("", "0"):
-                return unit, int(pid)
+            pid = pid_of(unit)
+            if unit.startswith("dream-trial-") and unit.endswith(f"_{service}.service") and pid > 0:
+                return unit, pid
         return None
     return wait(f"a trial's unit of {service}", look)
-
-
-def words_of(pid, what):
-    with open(f"/proc/{pid}/{what}", "rb") as f:
-        return [w.decode() for w in f.read().split(b"\0") if w]
 
 
 def children(pid):
@@ -232,7 +205,7 @@ def children(pid):
 def worker_of(pid):
     for child in children(pid):
         try:
-            if words_of(child, "cmdline")[1:2] == ["worker"]:
+            if argv_of(child)[1:2] == ["worker"]:
                 return child
         except OSError:
             pass
@@ -244,16 +217,16 @@ def worker_of(pid):
 
 def a_trial_is_productions_command_with_the_tuned_flags_and_the_port_changed_and_production_comes_back():
     before = invocations()
-    production = words_of(show("judge.service", "MainPID"), "cmdline")
+    production = argv_of(pid_of("judge.service"))
     p = start("eval", "-c", config(), "--all-services", "--json", "vllm_memory_util=0.55", "whisper_model_size=tiny")
     unit, pid = trial_of("judge", p)
     assert show("judge.service", "ActiveState") == "inactive"
-    trial = words_of(pid, "cmdline")
+    trial = argv_of(pid)
     assert len(trial) == len(production), (trial, production)
     changed = [(a, b) for a, b in zip(production, trial) if a != b]
     assert len(changed) == 2 and ("0.5", "0.55") in changed, changed
     assert changed[0][0] == str(JUDGE) and changed[0][1].isdigit(), changed
-    env = dict(w.split("=", 1) for w in words_of(pid, "environ") if "=" in w)
+    env = environ_of(pid)
     assert env["API_SECRET"] == SECRET, env["API_SECRET"]
     assert env["CUDA_VISIBLE_DEVICES"] == GPU
     assert os.stat(f"/proc/{pid}").st_uid == 900  # production's User=
@@ -272,7 +245,7 @@ def a_trial_is_productions_command_with_the_tuned_flags_and_the_port_changed_and
     wait("production answers", answering, 5)
     after = invocations()
     assert before[0] != after[0] and before[1] != after[1]
-    assert words_of(show("judge.service", "MainPID"), "cmdline") == production
+    assert argv_of(pid_of("judge.service")) == production
     nothing_is_left()
 
 
@@ -318,7 +291,7 @@ def production_is_back_when_the_worker_is_killed():
 
 def production_is_back_when_the_guards_process_is_killed():
     def guard(_):
-        return int(show([u for u in trial_units() if u.startswith("dream-guard-")][0], "MainPID"))
+        return pid_of([u for u in trial_units() if u.startswith("dream-guard-")][0])
     done = killed_in_the_middle(guard)
     m = json.loads(done.out)["measurement"]
     assert m["status"] == "contended" and m["cause"] == "quiesce", done
@@ -344,7 +317,7 @@ def what_was_masked_meanwhile_stays_down():
     wait("the judge is back", lambda: show("judge.service", "ActiveState") == "active", 5)
     down = show("voice.service", "ActiveState")
     sh("systemctl", "unmask", "voice.service")
-    sh("systemctl", "start", "voice.service")
+    must("systemctl", "start", "voice.service")
     assert down == "inactive", down
     assert json.loads(done.out)["measurement"]["status"] == "ok", done
     nothing_is_left()
@@ -404,7 +377,7 @@ def the_units_of_a_dead_run_are_stopped_before_anything_is_done():
 
 def a_container_among_units_is_refused_with_a_word():
     write("/run/systemd/system/boxed.service", "[Service]\nExecStart=/usr/bin/docker run --rm vllm/vllm-openai --model m\n")
-    sh("systemctl", "daemon-reload")
+    must("systemctl", "daemon-reload")
     path = config()
     with open(path) as f:
         write(path, f.read().replace("from_unit: judge.service", "from_unit: boxed.service"))

@@ -8,7 +8,8 @@ import sys
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from production import (DIR, DREAM, ADOPTIONS, answering, configure, environment, running, running_now, set_up, sh, wait)  # noqa: E402
+from production import DIR, DREAM, ADOPTIONS, answering, configure, environment, running, running_now, set_up  # noqa: E402
+from box import go_first, must, wait  # noqa: E402
 
 
 def say(text):
@@ -48,13 +49,13 @@ def propose(*values):
 
 def main():
     say("A box in production: a language model at 0.50 of the card, Whisper small, other services. No GPU: it is simulated.")
-    set_up()
+    set_up(go_first())
     configure()
     what_runs()
     say("Each unit is adopted once: a drop-in makes it take its tuned values from a data file.")
     for unit, *targets in ADOPTIONS:
         dream("adopt", "--yes", unit, *targets)
-    sh("systemctl", "restart", "judge.service", "voice.service")
+    must("systemctl", "restart", "judge.service", "voice.service")
     wait("production answers", answering)
     dream("baseline")
 
@@ -88,7 +89,7 @@ def main():
     say("(d) kill -9 in the middle.")
     configure(stages="production", watch="60 s", inconclusive="undo")
     half = propose("vllm_memory_util=0.60")
-    dream("rollout", half, "--foreground", until=lambda: answering() and (running_now() or {}).get("vllm_memory_util") == 0.60)
+    dream("rollout", half, "--foreground", until=lambda: (running_now() or {}).get("vllm_memory_util") == 0.60)
     what_runs()
     dream("rollout", "--resume")
     what_runs()

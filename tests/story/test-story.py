@@ -12,8 +12,9 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../run"))
-from production import (DIR, adopt, answering, configure, dream, new_promotion, running, running_now, set_up, sh, show, start,  # noqa: E402
-                        to_json, wait)
+from production import (DIR, adopt, answering, configure, dream, new_promotion, running, running_now, set_up, start,  # noqa: E402
+                        to_json)
+from box import go_first, must, show, wait  # noqa: E402
 from tap import run_cases  # noqa: E402
 
 SOAK = bool(os.environ.get("DREAM_SOAK"))
@@ -44,7 +45,7 @@ def units_are_adopted_and_go_on_running_as_they_were():
     configure()
     adopt()
     assert (show("judge.service", "InvocationID"), show("voice.service", "InvocationID")) == before
-    sh("systemctl", "restart", "judge.service", "voice.service")
+    must("systemctl", "restart", "judge.service", "voice.service")
     wait("production answers", answering)
     assert running() == OLD, running()
 
@@ -121,7 +122,7 @@ def a_kill_in_the_middle_is_recovered_from():
     before = running()
     promotion = approved(vllm_memory_util="0.60")
     p = start("rollout", "-c", f"{DIR}/dream.yaml", "--foreground", promotion)
-    wait("the new configuration runs", lambda: answering() and (running_now() or {}).get("vllm_memory_util") == 0.60, 60)
+    wait("the new configuration runs", lambda: (running_now() or {}).get("vllm_memory_util") == 0.60, 60)
     p.send_signal(signal.SIGKILL)
     p.communicate()
     done = dream("rollout", "-c", f"{DIR}/dream.yaml", "--resume")
@@ -142,7 +143,7 @@ def going_back_restores_a_version():
     assert dream("lineage", "verify", "-c", f"{DIR}/dream.yaml").code == 0
 
 
-set_up()
+set_up(go_first())
 run_cases([f for name, f in list(globals().items()) if callable(f) and getattr(f, "__module__", "") == "__main__"
            and (SOAK or f is not a_good_promotion_goes_through)
            and name not in ("rolled_out", "approved", "versions", "restarts")])
