@@ -263,17 +263,28 @@ static void add_trials(const Validation *v, Str *out)
 			 v->colocated ? "with all services (colocated)" : "");
 }
 
-static void add_failure(const RolloutConfig *c, const Baseline *b, Str *out)
+static void add_steps(const RolloutConfig *c, bool trials_before, Str *out)
 {
-	char watch[32], probation[32], budget[32];
+	char watch[32], probation[32];
 	time_human(c->watch_us, watch);
 	time_human(c->probation_us, probation);
+	add_line(out, trials_before ? "then" : "first",
+		 "one parameter after another, the most useful first: restarted, read back, "
+		 "watched for %s",
+		 watch);
+	add_line(out, "at last", "%swhat is left is committed%s%s",
+		 rollout_asks_stage(c, "cold_start")
+		     ? "all units are started together, as after a power cut, and watched once "
+		       "more; "
+		     : "",
+		 c->probation_us > 0 ? ", and watched for another " : "",
+		 c->probation_us > 0 ? probation : "");
+}
+
+static void add_failure(const RolloutConfig *c, const Baseline *b, Str *out)
+{
+	char budget[32];
 	time_human(c->budget_us, budget);
-	add_line(out, "then",
-		 "one parameter after another, the most useful first: restarted, read "
-		 "back, watched for %s; what is left from a cold start, and watched for "
-		 "%s after it was committed",
-		 watch, probation);
 	add_line(out, "if it breaks",
 		 "a start that fails, a crash, out of memory or a value that is not in effect is "
 		 "taken back at once, to what runs before it%s",
@@ -312,5 +323,6 @@ void promotion_text(const Decider *d, const json_t *promotion, const Fate *fate,
 		return;
 	str_add(out, "\nHow it would go\n");
 	add_trials(v, out);
+	add_steps(&x->rollout, v->isolated || v->colocated, out);
 	add_failure(&x->rollout, b, out);
 }

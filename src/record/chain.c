@@ -295,7 +295,7 @@ static char *sound_words(const Chain *c)
 	if (c->seq == 0)
 		return str_fmt("no records");
 	if (c->signed_seq == 0)
-		return str_fmt("%" PRId64 " record%s, none of them signed", c->seq,
+		return str_fmt("%" PRId64 " record%s, without a signed head", c->seq,
 			       c->seq == 1 ? "" : "s");
 	return str_fmt("%" PRId64 " record%s, signed up to record %" PRId64, c->seq,
 		       c->seq == 1 ? "" : "s", c->signed_seq);

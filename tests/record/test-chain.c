@@ -28,7 +28,7 @@ TEST(an_untouched_chain_is_sound)
 {
 	Links l;
 	links_make(&l);
-	CHECK_VERDICT(&l, any, 0, "12 records, none of them signed");
+	CHECK_VERDICT(&l, any, 0, "12 records, without a signed head");
 	links_done(&l);
 	Links none = {0};
 	CHECK_VERDICT(&none, any, 0, "no records");
@@ -169,12 +169,12 @@ TEST(truncation_is_found_against_a_head_kept_elsewhere)
 	links_make(&l);
 	Hash head = l.r[9].hash;
 	ChainSpec kept = {.head_seq = 10, .head = &head};
-	CHECK_VERDICT(&l, kept, 0, "12 records, none of them signed");
+	CHECK_VERDICT(&l, kept, 0, "12 records, without a signed head");
 	record_done(&l.r[11]);
 	record_done(&l.r[10]);
 	record_done(&l.r[9]);
 	l.n = 9;
-	CHECK_VERDICT(&l, any, 0, "9 records, none of them signed");
+	CHECK_VERDICT(&l, any, 0, "9 records, without a signed head");
 	CHECK_VERDICT(&l, kept, -EBADMSG,
 		      "the chain ends at record 9, but the head kept elsewhere is record 10: the "
 		      "end was cut off, or an old copy was put back");
@@ -191,7 +191,7 @@ TEST(a_chain_written_anew_is_found_against_a_head_kept_elsewhere)
 		prev = forged.r[i].hash;
 	}
 	ChainSpec kept = {.head_seq = 10, .head = &l.r[9].hash};
-	CHECK_VERDICT(&forged, any, 0, "12 records, none of them signed");
+	CHECK_VERDICT(&forged, any, 0, "12 records, without a signed head");
 	CHECK_VERDICT(&forged, kept, -EBADMSG,
 		      "record 10 is not the one whose hash was kept elsewhere: the chain was "
 		      "rewritten at or before it");

@@ -62,7 +62,7 @@ TEST(an_untouched_export_is_sound)
 	Exported e;
 	exported_make(&e);
 	_cleanup_free_ char *said = judge(&e, e.text.s, e.text.len, 0);
-	CHECK_STR(said, "12 records, none of them signed");
+	CHECK_STR(said, "12 records, without a signed head");
 	exported_done(&e);
 }
 

@@ -310,7 +310,7 @@ TEST(the_projection_can_be_thrown_away_and_rebuilt)
 	CHECK_INT(seen.n, 4);
 	char *text = NULL;
 	CHECK_OK(store_verify(f.store, NULL, 0, NULL, &text, NULL));
-	CHECK_STR(text, "20 records, none of them signed");
+	CHECK_STR(text, "20 records, without a signed head");
 	free(text);
 	fixture_done(&f);
 }
