@@ -1,11 +1,12 @@
 /* The environment of an evaluator. It is ours, since an evaluator is a program of the user's; but
- * DREAM_* is where our own secrets may be (a store's password, a key), and which GPU it may see is
- * decided by the lease. */
+ * DREAM_* is where our own secrets may be (a store's password, a key), all but who connects for it
+ * where there is no network, and which GPU it may see is decided by the lease. */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/strings.h"
+#include "connect/connect.h"
 #include "eval/internal.h"
 
 char **eval_strings_copy(const char *const *items, size_t n)
@@ -79,7 +80,7 @@ int eval_environment(const ChildSpec *c, const EvalRequest *rq, char ***ret, Err
 	if (!l.items)
 		return err_oom(err);
 	for (char **e = environ; e && *e; e++)
-		if (strncmp(*e, "DREAM_", 6) == 0)
+		if (strncmp(*e, "DREAM_", 6) == 0 && !names(*e, CONNECT_VARIABLE))
 			add(&l, strndup(*e, strcspn(*e, "=")));
 	for (char **e = c->env; e && *e; e++)
 		if (!gpu_decided || !names(*e, "CUDA_VISIBLE_DEVICES"))

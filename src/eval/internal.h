@@ -64,7 +64,8 @@ int eval_child_start(const ChildSpec *c, const EvalRequest *rq, Stage stage, Eva
 int eval_request_text(const EvalRequest *rq, Stage stage, const json_t *extra, Str *out, Err *err);
 
 /* "NAME=value" and "NAME" entries for ProcSpec.env: the configuration's, the GPU's, and the removal
- * of every DREAM_ variable of ours. Strings and list are owned (environment.c). */
+ * of every DREAM_ variable of ours but DREAM_CONNECT. Strings and list are owned (environment.c).
+ */
 int eval_environment(const ChildSpec *c, const EvalRequest *rq, char ***ret, Err *err);
 /* The UUID of the leased GPU; NULL without a lease, or when the lease is of a GPU without a name.
  */

@@ -75,7 +75,11 @@ int trialfile_write(const char *dir, const char *instance, char *const *argv, ch
 		return err_set(err, -EINVAL,
 			       "the command of trial %s cannot be written down (is it not UTF-8?)",
 			       instance);
-	return file_write(path, 0640, out.s, out.len, err);
+	r = file_write(path, 0640, out.s, out.len, err);
+	/* Whatever our umask is: the folder's group must be able to read it. */
+	if (r == 0 && chmod(path, 0640) < 0)
+		r = err_set(err, -errno, "cannot make '%s' readable: %m", path);
+	return r;
 }
 
 int trialfile_remove(const char *dir, const char *instance, Err *err)

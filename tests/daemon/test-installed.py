@@ -297,6 +297,66 @@ def probes_go_through_the_broker():
     run("systemctl", "reload", "dream.service")
 
 
+# Its trials are units of their own, on ports that are looked for; what is measured comes through the broker.
+MEASURES = """version: 1
+run: {{seed: 7, store: /var/lib/dream/measured.db, artifact_root: /var/lib/dream/artifacts, logdir: /var/log/dream}}
+daemon: {{approvers: dream-approvers, probe_every: 0, run_window: "00:00-24:00", run_every: 1 d}}
+experiments:
+  - name: on_its_own
+    search_space:
+      beam: {{values: [1, 5]}}
+    baseline: {{beam: 5}}
+    evaluator: {{kind: gpu_allocation, as: {how}, alone: false}}
+    services:
+      voice:
+        kind: whispercpp
+        cpu: true
+        command: [/usr/local/bin/dream, twin, whisper, --host, 127.0.0.1, --port, "18001", --model, small]
+        env: {{TWIN_BOX: /etc/dream/rtx3060.yaml, TWIN_SPEED: "25", TWIN_FAULT: none}}
+        params: {{beam: beam_size}}
+        ready_timeout: 20 s
+    objectives:
+      stt_latency_ms: {{goal: minimize, weight: 1, worst: 1000, tolerance: 0.5}}
+    workloads:
+      steady:
+        stt: {{arrivals: poisson, rate: 20, requests: 20, clip_ms: {{median: 3000, max: 30000}}, limit: 5 s}}
+      bursty:
+        stt: {{arrivals: gamma, cv: 2, rate: 20, requests: 20, clip_ms: {{median: 3000, max: 30000}}, limit: 5 s}}
+    budget: {{wallclock_sec: 60, trial_timeout_sec: 30, max_candidates: 2, max_generations: 1, allow_gpu: false}}
+    confirm: {{pairs: 2, min_pairs: 2, finalists: 1, ablation: false}}
+"""
+
+
+def measurements():
+    """Of the scheduled run, as far as it has come."""
+    if not os.path.exists("/var/lib/dream/measured.db"):
+        return []
+    out = run("setpriv", "--reuid=dream", "--regid=dream", "--init-groups", DREAM, "trials", "--json", "-c",
+              "/etc/dream/dream.yaml", ok=False)
+    return [trial["measurement"] for trial in json.loads(out)["trials"]] if out.startswith("{") else []
+
+
+def a_scheduled_run_measures_through_the_broker():
+    if not os.path.exists("/usr/lib/polkit-1/polkitd"):
+        return "there is no polkit here"
+    # What an installation does for the journal, and for who may start trials.
+    groups = pathlib.Path("/etc/group")
+    groups.write_text(re.sub(r"^(systemd-journal:.*:)$", r"\1dream", groups.read_text(), flags=re.M))
+    run("chgrp", "-R", "systemd-journal", "/run/log/journal")
+    run("cp", DEST / "etc/polkit-1/rules.d/50-dream.rules", "/etc/polkit-1/rules.d/")
+    pathlib.Path("/etc/dream/dream.yaml").write_text(MEASURES.format(how="units"))
+    run("systemctl", "restart", "dream.service")
+    first = until(measurements, 60)[0]
+    assert first["status"] == "ok" and first["metrics"]["stt_latency_ms"]["n"] == 20, first
+    # A process of the daemon could not be reached, and is not started.
+    pathlib.Path("/tmp/processes.yaml").write_text(MEASURES.format(how="processes"))
+    out = run(DREAM, "eval", "-c", "/tmp/processes.yaml", "beam=1", ok=False,
+              env=dict(os.environ, DREAM_CONNECT="/run/dream-connect.sock", XDG_STATE_HOME="/tmp/state"))
+    assert "as: units" in re.sub(r"\s+", " ", out), out
+    configure()
+    run("systemctl", "restart", "dream.service")
+
+
 def scores(unit):
     table = json.loads(run("systemd-analyze", "security", "--json=short", unit))
     exposed = sum(float(row["exposure"] or 0) for row in table)
@@ -368,6 +428,7 @@ if __name__ == "__main__":
                approvers_reach_the_socket_and_others_do_not, the_journal_has_what_it_says_with_its_level,
                reload_reads_the_configuration_again, a_killed_daemon_comes_back_with_what_it_knew,
                one_that_stands_still_is_started_anew_by_the_watchdog,
-               it_has_no_network_and_reaches_loopback_through_the_broker, probes_go_through_the_broker, it_is_hardened,
+               it_has_no_network_and_reaches_loopback_through_the_broker, probes_go_through_the_broker,
+               a_scheduled_run_measures_through_the_broker, it_is_hardened,
                units_have_no_mistakes, it_costs_little_while_nothing_happens,
                it_may_not_write_elsewhere, it_stops_within_seconds, uninstall_takes_the_files_and_leaves_the_rest])
