@@ -31,7 +31,8 @@ soak: build
 		tools/run-tests $(BUILD) --timeout-multiplier 20 run-crash run-faults coverage loadgen-wer quiesce \
 		real-experiment processes worker-matrix units-e2e daemon judge-rates \
 		helper-kills helper-hostile \
-		rollout-machine-walk rollout-machine-winners production-crash production-kill kills adopt-kill story daemon-rollouts daemon-policy real-rollout
+		rollout-machine-walk rollout-machine-winners production-crash production-kill kills kills-store adopt-kill story daemon-rollouts \
+		daemon-policy real-rollout
 
 install: build
 	meson configure $(BUILD) --prefix $(PREFIX)

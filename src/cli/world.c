@@ -70,11 +70,22 @@ static int open_rest(World *w, Err *err)
 	return r;
 }
 
+static int find_store_dir(World *w)
+{
+	_cleanup_free_ char *path = NULL;
+	int r = cli_store_path(w->plan, &path);
+	if (r == 0)
+		w->store_dir = path_dir(path);
+	return r == 0 && !w->store_dir ? cli_oom() : r;
+}
+
 int world_open(const char *config, World *w)
 {
 	Err err = ERR_INIT;
 	*w = (World){0};
 	int r = cli_open(config, &w->plan);
+	if (r == 0)
+		r = find_store_dir(w);
 	if (r == 0)
 		r = cli_store(w->plan, STORE_WRITE, &w->store);
 	if (r == 0)
@@ -84,8 +95,7 @@ int world_open(const char *config, World *w)
 	return open_rest(w, &err) < 0 ? cli_fail(EXIT_FAILED, &err) : 0;
 }
 
-/* A store that is not there has no promotion that could be looked at, and a key none that it
- * signed.
+/* Without a store there is no promotion that could be looked at, without a key none that it signed.
  */
 int world_look(const char *config, World *w)
 {
@@ -116,6 +126,7 @@ void world_done(World *w)
 	sd_event_unref(w->loop);
 	productionplaces_done(&w->places);
 	free(w->state_dir);
+	free(w->store_dir);
 	sign_key_free(w->key);
 	store_close(w->store);
 	config_free(w->plan);
@@ -134,7 +145,8 @@ RolloutWorld world_of(const World *w)
 			      .places = &w->places,
 			      .history = w->history,
 			      .alerts = w->alerts,
-			      .state_dir = w->state_dir};
+			      .state_dir = w->state_dir,
+			      .store_dir = w->store_dir};
 }
 
 void world_who(const char *reason, Approver *ret)

@@ -14,7 +14,7 @@ typedef struct World {
 	Alerts *alerts;
 	History *history;
 	ProductionPlaces places;
-	char *state_dir;
+	char *state_dir, *store_dir;
 } World;
 
 /* 0, or the exit code to return; what was opened is closed by world_done() either way. */

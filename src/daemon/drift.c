@@ -284,8 +284,10 @@ static void on_status(void *ctx, const json_t *reply, const Err *why)
 		daemon_helper_rest(d);
 		return;
 	}
-	if (d->store && !json_is_object(change))
+	if (d->store && !json_is_object(change)) {
+		rolling_settle(d, reply);
 		ensure_baseline(d, reply);
+	}
 	t->real = json_object();
 	t->lines = json_array();
 	if (!t->real || !t->lines || take_units(t, json_object_get(reply, "units")) < 0) {

@@ -126,8 +126,23 @@ static int world(Daemon *d, RolloutWorld *ret, Err *err)
 	    .alerts = d->alerts,
 	    .log = d->log,
 	    .state_dir = d->state_dir,
+	    .store_dir = d->state_dir,
 	};
 	return r;
+}
+
+void rolling_settle(Daemon *d, const json_t *status)
+{
+	const RolloutWorld w = {
+	    .store = d->store, .key = d->key, .plan = d->plan, .store_dir = d->state_dir};
+	_cleanup_(str_done) Str words = STR_INIT;
+	Err err = ERR_INIT;
+	int r = rollout_settle(&w, status, &words, &err);
+	if (r < 0)
+		daemon_say(d, LOG_WARN_, "production.baseline", "%s", err.msg);
+	else if (r > 0)
+		daemon_say(d, LOG_INFO_, "production.baseline", "%s",
+			   words.s && !words.failed ? words.s : "");
 }
 
 static void name_it(Rolling *g, const Wish *w)

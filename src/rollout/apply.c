@@ -177,25 +177,15 @@ static void version_written(Rollout *r, const json_t *status)
 	Err err = ERR_INIT;
 	_cleanup_(baseline_done) Baseline b = {0};
 	int e = baseline_from_helper_status(status, &b, &err);
-	bool back = r->goal.version > 0 || r->elsewhere;
-	if (!r->elsewhere) {
-		b.of_version = r->goal.version;
-		r->back_there = true;
-	}
-	snprintf(b.why, sizeof(b.why), "%s", back ? "rollback" : "rollout");
-	snprintf(b.promotion, sizeof(b.promotion), "%s", r->promotion_id);
-	snprintf(b.by, sizeof(b.by), "%s", r->by.name);
-	snprintf(b.reason, sizeof(b.reason), "%s", r->by.reason);
+	r->back_there |= !r->elsewhere;
+	unwritten_describe(r, &b);
 	if (e >= 0)
-		e = baseline_append(r->w.store, r->w.key, &b, &err);
-	if (e < 0)
-		log_event(r->w.log, LOG_ERROR_, "rollout.baseline", NULL,
-			  "the new baseline could not be recorded; that is done when the store can "
-			  "be written again: %s",
-			  err.msg);
+		unwritten_version(r, &b);
 	else
-		rollout_say(r, NULL, "production is version %" PRId64 " of the baseline",
-			    b.version);
+		log_event(r->w.log, LOG_ERROR_, "rollout.baseline", NULL,
+			  "what was committed cannot be seen now, and is written down when it can: "
+			  "%s",
+			  err.msg);
 	rollout_later(r, EVENT_OK, "%s", "");
 }
 
@@ -238,6 +228,11 @@ void apply_commit(Rollout *r)
 	}
 	if (still_allowed(r, &why, &err) < 0) {
 		rollout_later(r, why, "%s", err.msg);
+		return;
+	}
+	/* A commit that could be written down nowhere is none that we make. */
+	if (unwritten_note(r, &err) < 0) {
+		rollout_later(r, EVENT_ERROR, "the commit cannot be noted: %s", err.msg);
 		return;
 	}
 	ask(r, json_pack("{s:s, s:s}", "do", "commit", "rollout", r->id),
@@ -339,6 +334,9 @@ static void gone_to(Rollout *r, MachineEvent e, const char *words)
 		rollout_later(r, e, "%s", words ? words : "");
 		return;
 	}
+	Err err = ERR_INIT;
+	if (unwritten_note(r, &err) < 0) /* going back does not wait for that */
+		log_event(r->w.log, LOG_WARN_, "rollout.not_recorded", NULL, "%s", err.msg);
 	ask(r, json_pack("{s:s, s:s}", "do", "commit", "rollout", r->id),
 	    "the change cannot be committed", kept);
 }

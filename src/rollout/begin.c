@@ -71,10 +71,23 @@ int rollout_ask_status(Rollout *r, json_t **ret, Err *err)
 	return e < 0 ? err_wrap(err, e, "cannot see what production runs") : 0;
 }
 
+void rollout_catch_up(Rollout *r, const json_t *status)
+{
+	_cleanup_(str_done) Str words = STR_INIT;
+	Err err = ERR_INIT;
+	int e = rollout_settle(&r->w, status, &words, &err);
+	if (e < 0)
+		log_event(r->w.log, LOG_WARN_, "rollout.baseline", NULL, "%s", err.msg);
+	else if (e > 0)
+		rollout_say(r, NULL, "%s", words.s && !words.failed ? words.s : "");
+}
+
 /* The current version; the first one is what the adopted units run. Where nothing may be written it
  * is only seen as what it would be. */
 static int find_baseline(Rollout *r, const json_t *status, bool write, Err *err)
 {
+	if (write)
+		rollout_catch_up(r, status);
 	if (write)
 		return baseline_ensure(r->w.store, r->w.key, r->key_hex, status, "rollout",
 				       &r->baseline, err);

@@ -96,6 +96,15 @@ typedef struct Survey {
 	BroughtUp *done;
 } Survey;
 
+/* What the store could not take yet. */
+typedef struct Unwritten {
+	json_t *steps; /* bodies, oldest first; NULL: none */
+	Baseline version;
+	bool has_version, behind; /* behind: the last try failed */
+	int64_t wait_us;	  /* until the next one */
+	sd_event_source *again;
+} Unwritten;
+
 typedef struct AbRun AbRun;
 
 struct Rollout {
@@ -133,6 +142,7 @@ struct Rollout {
 	uint32_t back_tries;		  /* of going to `goal`, each a change of its own */
 	bool commit_known; /* after a commit that was not answered: `committed` was looked up */
 	Asked asked;
+	Unwritten unwritten;
 	Applying applying;
 	Survey survey;
 	BringUp up;
@@ -171,6 +181,8 @@ int rollout_load_promotion(Rollout *r, const char *id, Err *err) _must_check_;
 /* What the helper says of production, waiting. */
 int rollout_ask_status(Rollout *r, json_t **ret, Err *err) _must_check_;
 void rollout_find_gpu(Rollout *r);
+/* What was committed and could not be written down is written now, if it can be. */
+void rollout_catch_up(Rollout *r, const json_t *status);
 
 /* --- rollout.c: the machine's turn ------------------------------------------------------------ */
 
@@ -198,9 +210,33 @@ void asking_cancel(Rollout *r);
 /* --- tell.c: records, people, alerts ---------------------------------------------------------- */
 
 void rollout_say(Rollout *r, const json_t *details, const char *fmt, ...) _printf_(3, 4);
-/* A record of the step that was taken. The store may be gone: that is logged, once. */
+/* A record of the step that was taken, now or when the store can be written again. */
 void rollout_record(Rollout *r, MachineEvent e, MachineDo d, const char *words);
+json_t *rollout_step_json(const Rollout *r, MachineEvent e, MachineDo d,
+			  const char *words); /* NULL: out of memory */
 void rollout_alert(Rollout *r, AlertKind k, const char *words);
+
+/* --- unwritten.c: a store that is locked, full or gone ------------------------------------------
+ */
+
+/* The step is consumed. */
+void unwritten_step(Rollout *r, json_t *body);
+/* Takes the version over: it is written now or later. */
+void unwritten_version(Rollout *r, Baseline *b);
+/* Tries once more. */
+void unwritten_flush(Rollout *r);
+/* Nobody tries again after this. */
+void unwritten_end(Rollout *r);
+void unwritten_done(Rollout *r);
+/* Why this rollout makes a version, and for whom. */
+void unwritten_describe(const Rollout *r, Baseline *b);
+/* On the disk beside the store, before the helper is asked to commit `wanted`. */
+int unwritten_note(const Rollout *r, Err *err) _must_check_;
+/* 1: *ret is the note of what was committed and is in no version. `status`: the helper's. */
+int unwritten_find(const RolloutWorld *w, const json_t *status, json_t **ret,
+		   Err *err) _must_check_;
+/* Was this commit asked for after the newest step that the store knows (NULL: none)? */
+bool unwritten_is_newer(const json_t *step, const json_t *last);
 
 /* --- plan.c: what changes where --------------------------------------------------------------- */
 

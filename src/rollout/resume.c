@@ -166,7 +166,8 @@ int rollout_resume(const RolloutWorld *w, const RolloutHandler *h, void *ctx, Ro
 		   Err *err)
 {
 	_cleanup_(rollout_freep) Rollout *r = NULL;
-	json_auto_t *status = NULL, *step = NULL;
+	json_auto_t *status = NULL, *step = NULL, *note = NULL;
+	Err unheard = ERR_INIT;
 	r = rollout_new(w, h, ctx);
 	if (!r)
 		return err_oom(err);
@@ -177,7 +178,13 @@ int rollout_resume(const RolloutWorld *w, const RolloutHandler *h, void *ctx, Ro
 		rollout_say(r, NULL,
 			    "the store cannot be read; what is going on is known from the "
 			    "helper alone");
-	e = resume(r, status, step, err);
+	/* A commit that the store knows nothing of is the newest step there is. */
+	const json_t *newest = step;
+	if (unwritten_find(w, status, &note, &unheard) > 0 &&
+	    unwritten_is_newer(json_object_get(note, "step"), step))
+		newest = json_object_get(note, "step");
+	rollout_catch_up(r, status);
+	e = resume(r, status, newest, err);
 	if (e < 0)
 		return e;
 	/* What we were waiting for before we were restarted must not keep us waiting now. */

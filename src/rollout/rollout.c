@@ -71,6 +71,7 @@ static void end(Rollout *r, const char *words)
 	const char *said = text.s && !text.failed ? text.s : "out of memory";
 	rollout_say(r, NULL, "%s", said);
 	rollout_alert(r, alert_of(r->m.result), said);
+	unwritten_end(r);
 	(void)sd_event_source_set_enabled(r->end, SD_EVENT_ONESHOT);
 }
 
@@ -248,6 +249,7 @@ Rollout *rollout_free(Rollout *r)
 	guard_done(r);
 	sd_event_source_disable_unref(r->later);
 	sd_event_source_disable_unref(r->end);
+	unwritten_done(r);
 	rollout_plan_done(r);
 	baseline_done(&r->baseline);
 	baseline_done(&r->goal);

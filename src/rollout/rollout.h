@@ -37,6 +37,8 @@ typedef struct RolloutWorld {
 	Alerts *alerts;
 	Log *log;
 	const char *state_dir; /* for the account of downtime */
+	const char *store_dir; /* the store's: for the note of a commit that it may not be able to
+				  take; NULL: nothing is noted */
 } RolloutWorld;
 
 typedef struct RolloutEvent {
@@ -68,6 +70,10 @@ int rollout_preview(const RolloutWorld *w, const char *promotion, Str *out, Err 
  * *ret NULL: nothing to do. */
 int rollout_resume(const RolloutWorld *w, const RolloutHandler *h, void *ctx, Rollout **ret,
 		   Err *err) _must_check_;
+/* The version of a commit that the store could not take is written now, when production (`status`,
+ * the helper's) runs that and no version says so. 1: it was, and `words` says it; 0: there is
+ * nothing to write. Of the world it needs the store, its folder, the key and the plan. */
+int rollout_settle(const RolloutWorld *w, const json_t *status, Str *words, Err *err) _must_check_;
 /* Back to a version of the baseline (0: the one before): a new version with its values, restarted
  * and read back like a rollout, without a watch. */
 int rollout_back(const RolloutWorld *w, int64_t version, const Approver *by,

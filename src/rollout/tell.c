@@ -51,7 +51,7 @@ static json_t *names_json(const Rollout *r, ParamMask m, bool *failed)
 	return list;
 }
 
-static json_t *record_json(const Rollout *r, MachineEvent e, MachineDo d, const char *words)
+json_t *rollout_step_json(const Rollout *r, MachineEvent e, MachineDo d, const char *words)
 {
 	bool failed = false;
 	char at[32];
@@ -81,18 +81,11 @@ static json_t *record_json(const Rollout *r, MachineEvent e, MachineDo d, const 
 	return o;
 }
 
+/* The helper's intent log is what a restart goes by; going on, above all with an undo, is safer
+ * than stopping where the store cannot be written. */
 void rollout_record(Rollout *r, MachineEvent e, MachineDo d, const char *words)
 {
-	Err err = ERR_INIT;
-	int64_t seq;
-	json_auto_t *body = record_json(r, e, d, words);
-	int ret = body ? store_add(r->w.store, "rollout", ROLLOUT_SCHEMA, body, &seq, &err)
-		       : err_oom(&err);
-	/* The helper's intent log is what a restart goes by; going on, above all with an undo, is
-	 * safer than stopping here. */
-	if (ret < 0)
-		log_event(r->w.log, LOG_WARN_, "rollout.not_recorded", NULL,
-			  "a step of %s could not be recorded: %s", r->id, err.msg);
+	unwritten_step(r, rollout_step_json(r, e, d, words));
 }
 
 void rollout_alert(Rollout *r, AlertKind k, const char *words)

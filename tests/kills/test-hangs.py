@@ -22,7 +22,7 @@ SOON_S = 1.5
 
 
 def set_up():
-    READY.update({name: f"{seconds} s" for name, seconds in READY_S.items()})
+    TIMES.update({name: ("1 s", "1 s", f"{ready} s") for name, ready in READY_S.items()})
     write(f"{DIR}/hanging", HANGING, 0o755)
     write("/run/systemd/system/first.service.d/hanging.conf", "[Service]\nType=notify\nNotifyAccess=all\nTimeoutStartSec=infinity\n"
           f"ExecStart=\nExecStart={DIR}/hanging 18001\n")

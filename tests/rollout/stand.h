@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include "base/clock.h"
 #include "fixture.h"
 #include "helper/packet.h"
 #include "rollout/rollout.h"
@@ -243,7 +244,95 @@ __attribute__((unused)) static RolloutWorld stand_world(const Stand *s)
 			      .key = s->box.key,
 			      .plan = s->plan,
 			      .places = &s->places,
-			      .state_dir = s->box.dir};
+			      .state_dir = s->box.dir,
+			      .store_dir = s->box.dir};
+}
+
+/* Units that no service of the plan runs in: they are restarted and read back, and not asked. */
+__attribute__((unused)) static void stand_plain(Stand *s, int hold_at, bool open)
+{
+	*s = (Stand){.units = {"front.service", "back.service"},
+		     .params = {"front_mode", "back_mode"},
+		     .hold_at = hold_at,
+		     .change_open = open};
+	stand_new(s);
+}
+
+__attribute__((unused)) static void stand_version(Stand *s, const char *generation,
+						  const char *front, const char *back)
+{
+	_cleanup_(baseline_done)
+	    Baseline b = {.why = "adopted",
+			  .by = "anna",
+			  .values = json_pack("{s:{s:s}, s:{s:s}}", s->units[0], s->params[0],
+					      front, s->units[1], s->params[1], back)};
+	snprintf(b.generation, sizeof(b.generation), "%s", generation);
+	CHECK_OK(baseline_append(s->box.store, s->box.key, &b, NULL));
+}
+
+/* What a rollout told while it went on. */
+typedef struct Heard {
+	int told, done;
+	MachineResult result;
+	int code;
+	bool caught_up;
+} Heard;
+
+static void heard_event(void *ctx, const RolloutEvent *e)
+{
+	Heard *h = ctx;
+	h->told++;
+	h->caught_up |= strstr(e->text, "is recorded now") != NULL;
+}
+
+static void heard_done(void *ctx, const Machine *m, const Err *err)
+{
+	Heard *h = ctx;
+	h->done++;
+	h->result = m->result;
+	h->code = err ? err->code : 0;
+}
+
+/* Production is at version 2, and goes back to version 1. */
+__attribute__((unused)) static void stand_go_back(Stand *s, Heard *h, Rollout **ret)
+{
+	static const RolloutHandler handler = {.event = heard_event, .done = heard_done};
+	static const Approver anna = {.name = "anna"};
+	RolloutWorld w = stand_world(s);
+	Err err = ERR_INIT;
+	stand_version(s, GENERATION_2, "0.55", "base");
+	stand_version(s, GENERATION_1, "0.50", "small");
+	if (rollout_back(&w, 1, &anna, &handler, h, ret, &err) < 0)
+		test_fail(__FILE__, __LINE__, "%s", err.msg);
+}
+
+__attribute__((unused)) static void stand_take_up(Stand *s, Heard *h, Rollout **ret)
+{
+	static const RolloutHandler handler = {.event = heard_event, .done = heard_done};
+	RolloutWorld w = stand_world(s);
+	Err err = ERR_INIT;
+	if (rollout_resume(&w, &handler, h, ret, &err) < 0)
+		test_fail(__FILE__, __LINE__, "%s", err.msg);
+}
+
+static bool stand_holds(const Stand *s);
+
+/* Until it is over, or the answer that was to be held back is. */
+__attribute__((unused)) static bool stand_run(Stand *s, const Heard *h)
+{
+	int64_t until = clock_mono_us(&clock_system) + INT64_C(20000000);
+	while (h->done == 0) {
+		if (stand_holds(s))
+			return true;
+		CHECK(clock_mono_us(&clock_system) < until);
+		CHECK_OK(sd_event_run(s->loop, 1000));
+	}
+	return false;
+}
+
+__attribute__((unused)) static void stand_let_go(const Stand *s)
+{
+	CHECK(write(s->go, "g", 1) == 1);
 }
 
 /* How often it was asked for the status since the last time. */
