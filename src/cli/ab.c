@@ -81,26 +81,52 @@ static const char *word_of(const AbFigure *f)
 	return f->lo > 0 ? "A is better" : "no difference shown";
 }
 
+static void number_cell(Table *t, double v, bool percent)
+{
+	if (isnan(v))
+		table_text(t, NULL);
+	else if (percent)
+		table_cell(t, "%+.1f %%", 100 * v);
+	else
+		table_cell(t, "%.1f", v);
+}
+
+static void add_figure(const AbFigure *f, Table *t)
+{
+	table_cell(t, "%s", f->service);
+	table_cell(t, "%s", f->metric);
+	table_cell(t, "%zu", f->pairs);
+	number_cell(t, f->value[0], false);
+	number_cell(t, f->value[1], false);
+	number_cell(t, f->change, true);
+	if (isnan(f->lo))
+		table_text(t, NULL);
+	else
+		table_cell(t, "%+.1f to %+.1f %%", 100 * f->lo, 100 * f->hi);
+	table_cell(t, "%s", word_of(f));
+}
+
 static int print_text(const AbSpec *spec, const AbReport *report, int64_t seq)
 {
+	static const TableColumn columns[] = {
+	    {"service", ALIGN_LEFT, COLUMN_KEEP}, {"metric", ALIGN_LEFT, COLUMN_KEEP},
+	    {"pairs", ALIGN_RIGHT, COLUMN_DROP},  {"A", ALIGN_RIGHT, COLUMN_KEEP},
+	    {"B", ALIGN_RIGHT, COLUMN_KEEP},	  {"change", ALIGN_RIGHT, COLUMN_KEEP},
+	    {"95 %", ALIGN_LEFT, COLUMN_KEEP},	  {"verdict", ALIGN_LEFT, COLUMN_KEEP}};
+	_cleanup_(table_freep) Table *t = NULL;
 	_cleanup_(str_done) Str out = STR_INIT;
+	Err err = ERR_INIT;
+	if (table_new(columns, sizeof(columns) / sizeof(*columns), &t) < 0)
+		return cli_oom();
 	str_addf(&out, "\n%s: A is %s, B is %s; %u pairs of blocks, %u restarts, seed %llu\n\n",
 		 spec->parameter, spec->values[0], spec->values[1], spec->pairs, report->restarts,
 		 (unsigned long long)spec->seed);
-	str_addf(&out, "%-24s %-12s %6s %10s %10s %9s  %-20s %s\n", "service", "metric", "pairs",
-		 "A", "B", "change", "95 % interval", "");
-	for (size_t i = 0; i < report->n; i++) {
-		const AbFigure *f = &report->figures[i];
-		char interval[48] = "-";
-		if (!isnan(f->lo))
-			snprintf(interval, sizeof(interval), "%+.1f to %+.1f %%", 100 * f->lo,
-				 100 * f->hi);
-		str_addf(&out, "%-24s %-12s %6zu %10.1f %10.1f %+8.1f%%  %-20s %s\n", f->service,
-			 f->metric, f->pairs, f->value[0], f->value[1], 100 * f->change, interval,
-			 word_of(f));
-	}
+	for (size_t i = 0; i < report->n; i++)
+		add_figure(&report->figures[i], t);
 	if (report->n == 0)
 		str_add(&out, "no block was measured to its end\n");
+	else if (table_print(t, cli_width(), &out, &err) < 0)
+		return cli_fail(EXIT_FAILED, &err);
 	if (seq > 0)
 		str_addf(&out, "\nkept as record %lld\n", (long long)seq);
 	return cli_print(out.failed ? NULL : out.s);
@@ -157,7 +183,7 @@ static int compare(World *w, const Options *o, const AbSpec *spec)
 static int run(const void *options, int argc, char **argv)
 {
 	const Options *o = options;
-	World w = {0};
+	World w = {.turn_fd = -1};
 	AbSpec spec = {.pairs = (uint32_t)o->pairs,
 		       .block_us = o->block_us,
 		       .discard_us = o->discard_us,
@@ -172,6 +198,8 @@ static int run(const void *options, int argc, char **argv)
 		return cli_failf(EXIT_USAGE, "%s and %s are the same value", spec.values[0],
 				 spec.values[1]);
 	int r = world_open(o->config, &w);
+	if (r == 0)
+		r = world_take_turn(&w);
 	if (r == 0)
 		r = compare(&w, o, &spec);
 	world_done(&w);

@@ -239,6 +239,12 @@ static int check_unit(const AdoptWorld *w, const char *unit, Err *err)
 	UnitState state = {0};
 	int r = unit_exec(w->systemd, unit, &x, err);
 	unit_exec_done(&x);
+	if (strstr(unit, "@."))
+		return err_set(err, -EINVAL,
+			       "%s is a template, of which nothing runs; adopt its instances by "
+			       "their own names, as in %.*sNAME%s",
+			       unit, (int)(strstr(unit, "@.") - unit) + 1, unit,
+			       strrchr(unit, '.'));
 	if (r == -ENOENT && w->places.user)
 		return err_set(
 		    err, r, "there is no unit %s among your own; the system's are adopted as root",
@@ -447,7 +453,8 @@ static int give_back(const AdoptWorld *w, const Adoption *a, Err *err)
 	return r < 0 ? r : put_values(w, &none, NULL, err);
 }
 
-static void add_undo(const AdoptWorld *w, const Adoption *a, Str *out)
+/* `edited`: what was, since it was adopted; "". */
+static void add_undo(const AdoptWorld *w, const Adoption *a, const char *edited, Str *out)
 {
 	str_addf(out, "%s will be as it was before it was adopted:\n  %s goes\n", a->unit,
 		 a->dropin);
@@ -455,14 +462,24 @@ static void add_undo(const AdoptWorld *w, const Adoption *a, Str *out)
 		const AdoptedTarget *t = &a->targets[i];
 		const char *now =
 		    js_str(json_object_get(w->values, a->unit), t->parameter, "not known");
-		str_addf(out, "  %s: %s now, %s from the next start on\n", t->parameter, now,
-			 t->original ? t->original : "what the program does by itself");
+		const char *then = t->original ? t->original : "what the program does by itself";
+		if (*edited)
+			str_addf(out,
+				 "  %s: %s now; from the next start on what its own files say by "
+				 "then (%s when it was adopted)\n",
+				 t->parameter, now, then);
+		else
+			str_addf(out, "  %s: %s now, %s from the next start on\n", t->parameter,
+				 now, then);
 	}
+	if (*edited)
+		str_addf(out, "It was edited since: %s\n", edited);
 }
 
 static int undo(const AdoptWorld *w, const Options *o, const char *unit)
 {
 	const Adoption *a = adoptworld_find(w, unit);
+	_cleanup_free_ char *edited = NULL;
 	_cleanup_(str_done) Str out = STR_INIT;
 	Err err = ERR_INIT;
 	if (!a)
@@ -470,7 +487,9 @@ static int undo(const AdoptWorld *w, const Options *o, const char *unit)
 				 "%s is not adopted; 'dream adopt --list' shows what is", unit);
 	if (adoptworld_check_idle(w, &err) < 0)
 		return cli_fail(EXIT_FAILED, &err);
-	add_undo(w, a, &out);
+	if (adopt_drift(w, a, &edited, &err) < 0)
+		return cli_fail(EXIT_FAILED, &err);
+	add_undo(w, a, edited, &out);
 	int code = out.failed ? cli_oom() : cli_print(out.s);
 	if (code != EXIT_DONE || o->dry_run)
 		return code;
@@ -511,7 +530,10 @@ static int run(const void *options, int argc, char **argv)
 	int r = adoptworld_open(&w, true, &err);
 	if (r < 0 && o->list && w.loop) /* the list is worth something without a manager, too */
 		r = 0;
-	if (r < 0)
+	if (r < 0 && w.places.user)
+		code =
+		    cli_failf(EXIT_FAILED, "%s (units of the system are adopted as root)", err.msg);
+	else if (r < 0)
 		code = cli_fail(EXIT_FAILED, &err);
 	else
 		code = o->list	 ? adopt_list(&w, o->json)

@@ -52,3 +52,5 @@ typedef struct AdoptPreview {
 
 int adopt_print_preview(const AdoptPreview *p);
 int adopt_list(const AdoptWorld *w, bool json);
+/* What was edited since it was adopted ("": nothing), or why that cannot be seen. New string. */
+int adopt_drift(const AdoptWorld *w, const Adoption *a, char **ret, Err *err) _must_check_;

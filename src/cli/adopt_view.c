@@ -82,13 +82,16 @@ int adopt_print_preview(const AdoptPreview *p)
 
 /* --- The list --------------------------------------------------------------------------------- */
 
-/* What was edited since, or why that cannot be seen. */
-static int drift_words(const AdoptWorld *w, const Adoption *a, char **ret, Err *err)
+int adopt_drift(const AdoptWorld *w, const Adoption *a, char **ret, Err *err)
 {
 	UnitTexts texts = {0};
 	Err why = ERR_INIT;
 	int r = w->systemd ? unittexts_read(w, a->unit, a->dropin, &texts, &why) : -ENOTCONN;
-	if (r >= 0 && !texts.has_ours) {
+	if (r >= 0 && texts.n == 0) {
+		*ret = str_fmt("the unit is gone; 'dream adopt --undo %s' takes away what is left",
+			       a->unit);
+		r = *ret ? 0 : -ENOMEM;
+	} else if (r >= 0 && !texts.has_ours) {
 		*ret = strdup("our drop-in is not in effect; adopt the unit anew");
 		r = *ret ? 0 : -ENOMEM;
 	} else if (r >= 0) {
@@ -180,7 +183,7 @@ int adopt_list(const AdoptWorld *w, bool json)
 	for (size_t i = 0; i < w->n_adopted; i++) {
 		_cleanup_free_ char *drift = NULL;
 		const Adoption *a = &w->adopted[i];
-		if (drift_words(w, a, &drift, &err) < 0)
+		if (adopt_drift(w, a, &drift, &err) < 0)
 			return cli_fail(EXIT_FAILED, &err);
 		add_rows(w, a, drift, t);
 		failed =

@@ -12,6 +12,10 @@ typedef struct Options {
 	bool foreground;
 } Options;
 
+enum {
+	HELPER_WAIT_US = 20000000,
+};
+
 static int go_back(World *w, int64_t version, const char *reason)
 {
 	Spoken s = {.world = w};
@@ -25,6 +29,49 @@ static int go_back(World *w, int64_t version, const char *reason)
 	r = spoken_run(&s);
 	rollout_free(s.rollout);
 	return r == EXIT_NOTHING_BETTER ? EXIT_DONE : r;
+}
+
+static bool is_open(const World *w, Err *err)
+{
+	json_auto_t *status = NULL;
+	json_t *rq = json_pack("{s:s}", "do", "status");
+	return helper_ask(w->helper, rq, HELPER_WAIT_US, &status, err) >= 0 &&
+	       json_is_object(json_object_get(status, "change"));
+}
+
+/* What an interrupted rollout left is not committed: to go back is to take that back. */
+static int take_back(World *w, const char *reason)
+{
+	Spoken s = {.world = w};
+	RolloutWorld world = world_of(w);
+	Approver by;
+	Err err = ERR_INIT;
+	world_who(reason, &by);
+	int r = rollout_resume(&world, &spoken_handler, &s, &s.rollout, &err);
+	if (r >= 0 && s.rollout)
+		r = rollout_decide(s.rollout, false, &by, &err);
+	if (r == -EAGAIN || r == -EINVAL) /* it goes back already */
+		r = 0;
+	if (r < 0)
+		r = cli_fail(EXIT_FAILED, &err);
+	else if (s.rollout)
+		r = spoken_run(&s);
+	rollout_free(s.rollout);
+	return r == EXIT_NOTHING_BETTER ? EXIT_DONE : r;
+}
+
+static int go_back_here(World *w, int64_t version, const char *reason)
+{
+	Err err = ERR_INIT;
+	int r = world_take_turn(w);
+	if (r)
+		return r;
+	if (is_open(w, &err)) {
+		r = take_back(w, reason);
+		if (r || version == 0)
+			return r;
+	}
+	return go_back(w, version, reason);
 }
 
 static int ask_daemon(const Options *o, int64_t version, json_t **ret, Err *err)
@@ -52,7 +99,7 @@ static int run(const void *options, int argc, char **argv)
 {
 	const Options *o = options;
 	int64_t version = 0;
-	World w = {0};
+	World w = {.turn_fd = -1};
 	Err err = ERR_INIT;
 	if (argc > 0 && !version_number(argv[0], &version))
 		return cli_failf(EXIT_USAGE,
@@ -67,7 +114,7 @@ static int run(const void *options, int argc, char **argv)
 	}
 	int r = world_open(o->config, &w);
 	if (r == 0)
-		r = go_back(&w, version, o->reason);
+		r = go_back_here(&w, version, o->reason);
 	world_done(&w);
 	return r;
 }
@@ -90,7 +137,8 @@ const Command cmd_rollback = {
     .args = "[VERSION]",
     .summary = "bring production back to an earlier version of the baseline",
     .about =
-	"Without a version, the one before the current. The units that have other values then "
+	"Without a version, the one before the current; in the middle of a rollout, what "
+	"production ran before it. The units that have other values then "
 	"are restarted, asked until they answer, and read back from the running processes. The "
 	"result is a new version: what was is never rewritten. Works without the daemon, too.",
     .options = rows,

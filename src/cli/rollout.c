@@ -105,7 +105,7 @@ static int check_options(const Options *o, int argc)
 static int run(const void *options, int argc, char **argv)
 {
 	const Options *o = options;
-	World w = {0};
+	World w = {.turn_fd = -1};
 	int r = check_options(o, argc);
 	if (r)
 		return r;
@@ -117,6 +117,8 @@ static int run(const void *options, int argc, char **argv)
 	if (!o->foreground && !o->resume && !o->dry_run)
 		return tell_daemon(o, "rollout", argv[0], "it begins", "--foreground PROMOTION");
 	r = o->dry_run ? world_look(o->config, &w) : world_open(o->config, &w);
+	if (r == 0 && !o->dry_run)
+		r = world_take_turn(&w);
 	if (r == 0 && o->dry_run)
 		r = preview(&w, argv[0]);
 	else if (r == 0)

@@ -28,7 +28,7 @@ static int ask_helper(json_t **ret, Err *err)
 	_cleanup_free_ char *program = NULL;
 	_cleanup_(helper_closep) Helper *h = NULL;
 	sd_event *loop = NULL;
-	int r = geteuid() != 0 ? helper_program(&program, err) : 0;
+	int r = helper_program(&program, err);
 	const HelperAddress a = {.program = program};
 	if (r == 0 && sd_event_new(&loop) < 0)
 		r = err_oom(err);

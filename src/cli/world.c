@@ -9,6 +9,7 @@
 
 #include "base/file.h"
 #include "cli/internal.h"
+#include "rollout/turn.h"
 #include "worker/worker.h"
 
 static int state_dir(const Plan *plan, char **ret, Err *err)
@@ -82,7 +83,7 @@ static int find_store_dir(World *w)
 int world_open(const char *config, World *w)
 {
 	Err err = ERR_INIT;
-	*w = (World){0};
+	*w = (World){.turn_fd = -1};
 	int r = cli_open(config, &w->plan);
 	if (r == 0)
 		r = find_store_dir(w);
@@ -101,7 +102,7 @@ int world_look(const char *config, World *w)
 {
 	_cleanup_free_ char *key = NULL;
 	Err err = ERR_INIT;
-	*w = (World){0};
+	*w = (World){.turn_fd = -1};
 	int r = cli_open(config, &w->plan);
 	if (r == 0)
 		r = cli_store(w->plan, STORE_READ, &w->store);
@@ -114,6 +115,19 @@ int world_look(const char *config, World *w)
 	if (r != 0)
 		return r;
 	return open_production(w, &err) < 0 ? cli_fail(EXIT_FAILED, &err) : 0;
+}
+
+int world_take_turn(World *w)
+{
+	_cleanup_free_ char *store = NULL, *dir = NULL;
+	Err err = ERR_INIT;
+	int r = cli_store_path(w->plan, &store);
+	if (r)
+		return r;
+	dir = path_dir(store);
+	if (!dir)
+		return cli_oom();
+	return turn_take(dir, &w->turn_fd, &err) < 0 ? cli_fail(EXIT_FAILED, &err) : 0;
 }
 
 void world_done(World *w)
@@ -130,6 +144,7 @@ void world_done(World *w)
 	sign_key_free(w->key);
 	store_close(w->store);
 	config_free(w->plan);
+	w->turn_fd = turn_end(w->turn_fd);
 }
 
 RolloutWorld world_of(const World *w)

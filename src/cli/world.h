@@ -15,6 +15,7 @@ typedef struct World {
 	History *history;
 	ProductionPlaces places;
 	char *state_dir, *store_dir;
+	int turn_fd; /* while production is ours to change; -1 */
 } World;
 
 /* 0, or the exit code to return; what was opened is closed by world_done() either way. */
@@ -22,6 +23,8 @@ int world_open(const char *config, World *ret);
 /* The same for a verb that only looks: what it does without is NULL, and nothing is made. */
 int world_look(const char *config, World *ret);
 void world_done(World *w);
+/* Before anything changes production, until world_done(). 0, or the exit code to return. */
+int world_take_turn(World *w);
 RolloutWorld world_of(const World *w);
 /* Who types: for approvals and rollbacks. */
 void world_who(const char *reason, Approver *ret);

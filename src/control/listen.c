@@ -109,6 +109,11 @@ int listen_at(const char *path, gid_t group, int *ret, Err *err)
 	if (fd < 0)
 		return err_set(err, -errno, "cannot make a socket: %m");
 	r = put_in_place(fd, path, &fresh, group);
+	if (r == -EACCES)
+		return err_set(err, r,
+			       "cannot listen at %s: we may not write in %s; the machine's is made "
+			       "by 'systemd-tmpfiles --create'",
+			       path, dir);
 	if (r < 0)
 		return err_set(err, r, "cannot listen at %s: %s", path, strerror(-r));
 	*ret = fd;

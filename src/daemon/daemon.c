@@ -199,7 +199,8 @@ static int begin(Daemon *d, Err *err)
 
 int daemon_run(const DaemonOptions *o, Err *err)
 {
-	_cleanup_(daemon_done) Daemon d = {.lock_fd = -1, .schedule.proc = PROC_INIT};
+	_cleanup_(daemon_done)
+	    Daemon d = {.lock_fd = -1, .rolling.turn_fd = -1, .schedule.proc = PROC_INIT};
 	int r = block_signals(err);
 	if (r == 0)
 		r = daemon_open(&d, o, err);

@@ -7,11 +7,13 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "rollout/turn.h"
 
 #define TOLD_FILE "drift.json"
 
 enum {
 	SOON_US = 2000000,
+	OTHERS_US = 10000000,
 };
 
 /* --- Telling ---------------------------------------------------------------------------------- */
@@ -253,18 +255,28 @@ static int is_stuck(void *userdata, const Record *r, const json_t *body)
 	return 1;
 }
 
-/* Is somebody else in the middle of a rollout (in the foreground, say)? Then what runs is what that
- * one wants. What is stuck goes on no more, and leaves its change open. */
-static bool goes_on(const Daemon *d, const json_t *change)
+/* A change that is open and not ours: of somebody who rolls out in the foreground, and then what
+ * runs is what that one wants; of somebody who died in it, and then we take it up; or of what is
+ * stuck, which nobody touches. */
+static bool wait_for_others(Daemon *d, const json_t *change)
 {
+	Drift *t = &d->drift;
 	const char *rollout = js_str(change, "rollout", "");
+	int fd = -1;
 	Err ignored = ERR_INIT;
-	int r = 0;
-	if (!json_is_object(change))
+	json_decref(t->change);
+	t->change = json_is_object(change) ? js_deep_copy(change) : NULL;
+	if (!t->change)
 		return false;
-	if (d->store)
-		r = store_records(d->store, "rollout", true, 1, is_stuck, &rollout, &ignored);
-	return r < 0 || rollout;
+	if (turn_take(d->state_dir, &fd, &ignored) < 0)
+		return true;
+	fd = turn_end(fd);
+	int r = d->store ? store_records(d->store, "rollout", true, 1, is_stuck, &rollout, &ignored)
+			 : -ENODATA;
+	if (r < 0 || !rollout)
+		return false;
+	t->orphan = true;
+	return true;
 }
 
 static void on_status(void *ctx, const json_t *reply, const Err *why)
@@ -278,13 +290,13 @@ static void on_status(void *ctx, const json_t *reply, const Err *why)
 		return;
 	}
 	take_generation(d, js_str(reply, "current", ""));
-	const json_t *change = json_object_get(reply, "change");
-	if (goes_on(d, change)) {
+	if (wait_for_others(d, json_object_get(reply, "change"))) {
 		forget_check(t);
 		daemon_helper_rest(d);
+		daemon_in(t->timer, t->orphan ? SOON_US : OTHERS_US);
 		return;
 	}
-	if (d->store && !json_is_object(change)) {
+	if (d->store && !t->change) {
 		rolling_settle(d, reply);
 		ensure_baseline(d, reply);
 	}
@@ -315,9 +327,14 @@ static void check(Daemon *d)
 
 static int on_timer(sd_event_source *s, uint64_t at_us, void *userdata)
 {
+	Daemon *d = userdata;
+	Err err = ERR_INIT;
 	(void)at_us;
-	check(userdata);
-	looking_turn(userdata); /* what could not be watched may be there by now */
+	if (d->drift.orphan && !d->rolling.rollout && rolling_begin(d, &err) < 0)
+		return err.code;
+	d->drift.orphan = false;
+	check(d);
+	looking_turn(d); /* what could not be watched may be there by now */
 	daemon_in(s, DRIFT_EVERY_US);
 	return 0;
 }
@@ -341,5 +358,7 @@ void drift_done(Drift *t)
 	forget_check(t);
 	json_decref(t->found);
 	t->found = NULL;
+	json_decref(t->change);
+	t->change = NULL;
 	t->timer = sd_event_source_disable_unref(t->timer);
 }

@@ -57,6 +57,8 @@ typedef struct Drift {
 	char generation[GENERATION_ID_SIZE]; /* current, as the helper said; "" */
 	int64_t checked_at_us;		     /* 0: not yet */
 	json_t *found;			     /* sentences, of the last whole check */
+	json_t *change;			     /* that is open at the helper; NULL: none */
+	bool orphan;			     /* it is nobody's: whoever began it is gone */
 	char failure[240];		     /* why it could not be checked; "" */
 	char told[HASH_HEX_SIZE];	     /* the hash of what an alert was given for */
 	sd_event_source *timer;
@@ -93,6 +95,7 @@ typedef struct Wish {
 
 typedef struct Rolling {
 	Rollout *rollout;
+	int turn_fd;   /* while there is one; -1 */
 	char what[96]; /* "promotion x", "back to version 3" */
 	int64_t began_at_us, since_us;
 	MachinePhase phase;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "rollout/turn.h"
 
 /* --- What it tells ------------------------------------------------------------------------------
  */
@@ -79,6 +80,7 @@ static void forget(Rolling *g)
 	g->n_steps = 0;
 	json_decref(g->details);
 	g->details = NULL;
+	g->turn_fd = turn_end(g->turn_fd);
 }
 
 static void on_done(void *ctx, const Machine *m, const Err *err)
@@ -161,6 +163,8 @@ static int begin(Daemon *d, const Wish *w, Err *err)
 	Rolling *g = &d->rolling;
 	RolloutWorld with;
 	int r = world(d, &with, err);
+	if (r == 0)
+		r = turn_take(d->state_dir, &g->turn_fd, err);
 	if (r < 0)
 		return r;
 	looking_stop(d);
@@ -173,6 +177,7 @@ static int begin(Daemon *d, const Wish *w, Err *err)
 		r = rollout_back(&with, w->version, &w->by, &handler, d, &g->rollout, err);
 	if (r < 0) {
 		g->rollout = NULL;
+		g->turn_fd = turn_end(g->turn_fd);
 		looking_turn(d);
 		daemon_helper_rest(d);
 		return r;
@@ -268,17 +273,25 @@ int rolling_begin(Daemon *d, Err *err)
 			   "what was half done, if anything was, is not known: %s", why.msg);
 		return 0;
 	}
+	if (turn_take(d->state_dir, &g->turn_fd, &why) < 0) {
+		daemon_say(d, LOG_INFO_, "rollout.elsewhere", "%s", why.msg);
+		return 0;
+	}
 	g->began_at_us = g->since_us = clock_now_us(d->clock);
-	(void)snprintf(g->what, sizeof(g->what), "what was going on before the restart");
+	(void)snprintf(g->what, sizeof(g->what), "%s",
+		       d->drift.orphan ? "what somebody left in the middle"
+				       : "what was going on before the restart");
 	if (rollout_resume(&with, &handler, d, &g->rollout, &why) < 0) {
 		g->rollout = NULL;
 		daemon_say(d, LOG_ERROR_, "rollout.resume", "%s", why.msg);
 		daemon_told(d, ALERT_ASKED, why.msg);
 	}
-	if (g->rollout)
+	if (g->rollout) {
 		g->phase = rollout_machine(g->rollout)->phase;
-	else
-		daemon_helper_rest(d);
+		return 0;
+	}
+	g->turn_fd = turn_end(g->turn_fd);
+	daemon_helper_rest(d);
 	return 0;
 }
 

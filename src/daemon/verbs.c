@@ -125,6 +125,9 @@ static int do_status(void *ctx, const ControlPeer *peer, const json_t *rq, json_
 	js_set(o, "watch", looking_json(d), &failed);
 	js_set(o, "rollout", rolling_json(d), &failed);
 	js_set(json_object_get(o, "production"), "current", js_text(d->drift.generation), &failed);
+	if (d->drift.change)
+		js_set(json_object_get(o, "production"), "change", js_deep_copy(d->drift.change),
+		       &failed);
 	if (!o || failed) {
 		json_decref(o);
 		return err_oom(err);

@@ -285,21 +285,19 @@ int ab_fits(const Rollout *r, const char *parameter, const char *value, Err *err
 	_cleanup_(fit_done) Fit fit = {0};
 	Point point;
 	json_auto_t *params = js_deep_copy(r->x->baseline);
-	bool failed = false;
+	bool failed = !params;
 	double number;
 	char *end;
-	if (!r->x->memory || !r->x->rollout.memory_model || !params)
-		return 0;
 	number = strtod(value, &end);
 	js_set(params, parameter, end != value && !*end ? json_real(number) : js_text(value),
 	       &failed);
 	if (failed)
 		return err_oom(err);
-	/* A value that the space does not have is nothing that the model was asked to know. */
-	if (point_from_json(r->x->space, params, &point, NULL) < 0)
-		return 0;
-	int e = footprint_predict(r->x->memory, r->x->services.items, r->x->services.n, params,
-				  &fit, err);
+	int e = point_from_json(r->x->space, params, &point, err);
+	if (e < 0 || !r->x->memory || !r->x->rollout.memory_model)
+		return e;
+	e = footprint_predict(r->x->memory, r->x->services.items, r->x->services.n, params, &fit,
+			      err);
 	if (e < 0 || fit.verdict != FIT_NO)
 		return e;
 	return err_set(err, -EPERM, "%s=%s would not start: %s", parameter, value, fit.reason);

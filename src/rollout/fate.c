@@ -109,6 +109,26 @@ static PromotionState state_of(const json_t *body)
 	return PROMOTION_ROLLING_OUT;
 }
 
+/* Why it ended as it did: what went well says nothing of that, and comes last. */
+static void take_words(Fate *fate, const json_t *body)
+{
+	static const MachineEvent well[] = {EVENT_START, EVENT_OK, EVENT_NO_WORSE, EVENT_BETTER,
+					    EVENT_CONTINUE};
+	const char *event = js_str(body, "event", ""), *words = js_str(body, "words", "");
+	for (size_t i = 0; i < sizeof(well) / sizeof(*well); i++)
+		if (strcmp(event, machine_event_name(well[i])) == 0)
+			return;
+	if (*words)
+		str_copy_to(words, fate->words, sizeof(fate->words));
+}
+
+/* All of it went well in the end: what was unclear on the way is over. */
+static void forget_words(Fate *fate, const json_t *body)
+{
+	if (state_of(body) == PROMOTION_COMMITTED)
+		fate->words[0] = '\0';
+}
+
 static int add_rollout(void *userdata, const Record *r, const json_t *body)
 {
 	Fates *f = userdata;
@@ -124,9 +144,12 @@ static int add_rollout(void *userdata, const Record *r, const json_t *body)
 	bool decided_since = fate->decided && fate->decision.seq > fate->rollout_seq;
 	if (!*rollout && *fate->rollout && !decided_since)
 		return 0;
+	if (strcmp(rollout, fate->rollout) != 0)
+		fate->words[0] = '\0';
 	fate->rollout_seq = r->seq;
 	str_copy_to(rollout, fate->rollout, sizeof(fate->rollout));
-	str_copy_to(js_str(body, "words", ""), fate->words, sizeof(fate->words));
+	take_words(fate, body);
+	forget_words(fate, body);
 	if (!fate->decided || fate->decision.seq < r->seq)
 		fate->state = state_of(body);
 	return 0;

@@ -307,13 +307,13 @@ static bool people_object(const Rollout *r)
 static void end_watch(Rollout *r)
 {
 	_cleanup_(str_done) Str words = STR_INIT;
+	bool objected = people_object(r);
+	if (objected)
+		str_add(&words, "somebody said that it is bad (dream feedback); ");
 	MachineEvent e = judge_all(r, &words);
-	if (people_object(r)) {
-		e = EVENT_WORSE;
-		str_add(&words, "; somebody said meanwhile that it is bad (dream feedback)");
-	}
 	guard_rest(r);
-	rollout_event(r, e, words.s && !words.failed ? words.s : "out of memory");
+	rollout_event(r, objected ? EVENT_WORSE : e,
+		      words.s && !words.failed ? words.s : "out of memory");
 }
 
 static int on_watched(sd_event_source *source, uint64_t usec, void *ctx)

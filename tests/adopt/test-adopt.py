@@ -326,6 +326,20 @@ def a_later_edit_is_drift_until_the_unit_is_adopted_anew():
     give_all_back()
 
 
+def giving_back_an_edited_unit_promises_no_value_and_a_unit_that_is_gone_is_said_so():
+    unit("judge.service", f"ExecStart={PROGRAM} --util 0.5\n")
+    dream("adopt", "judge.service", "util=--util", "--yes")
+    unit("judge.service", f"ExecStart={PROGRAM} --util 0.7\n")
+    said = dream("adopt", "--undo", "judge.service", "--dry-run")
+    assert "what its own files say by then (0.5 when it was adopted)" in said and "was edited since" in said, said
+    os.unlink(f"{UNITS}/judge.service")
+    sh("systemctl", "daemon-reload")
+    assert "the unit is gone; 'dream adopt --undo judge.service'" in dream("adopt", "--list")
+    dream("adopt", "--undo", "judge.service", "--yes")
+    assert adopted() == {} and not os.path.exists(f"{UNITS}/judge.service.d")
+    give_all_back()
+
+
 def without_its_values_a_unit_does_not_start_at_all():
     unit("judge.service", f"ExecStart={PROGRAM} --util 0.5\n")
     restart("judge.service")
@@ -365,6 +379,7 @@ def what_cannot_be_adopted_is_refused_and_nothing_is_touched():
     unit("real.service", f"ExecStart={PROGRAM} --util 1\n\n[Install]\nAlias=alias.service\n")
     os.symlink(f"{UNITS}/real.service", f"{UNITS}/alias.service")
     os.symlink("/dev/null", f"{UNITS}/masked.service")
+    write(f"{UNITS}/plate@.service", f"[Service]\nExecStart={PROGRAM} --util %i\n")
     write(f"{UNITS}/broken.service", "[Service]\nExecStart=relative/%Q\n")
     must("systemctl", "daemon-reload")
     must("systemd-run", "--unit=transient", "sleep", "100")
@@ -382,6 +397,7 @@ def what_cannot_be_adopted_is_refused_and_nothing_is_touched():
             ("alias.service", "util=--util", "another name of real.service"), ("masked.service", "util=--util", "masked"),
             ("broken.service", "util=--util", "cannot be read"), ("none.service", "util=--util", "no unit none.service"),
             ("transient.service", "util=--util", "systemd-run"), ("real.service", f"a={DIR}/pipe.env:A", "no regular file"), ("real.service", f"a={env}:A", "symbolic link"),
+            ("plate@.service", "util=--util", "adopt its instances by their own names, as in plate@NAME.service"),
             ("real.service", "util=--nothing", "--value util=VALUE"), ("real.service", "l=LD_PRELOAD", "which program")]:
         said_now = dream("adopt", name, wish, "--yes", code=1)
         assert said in said_now, (name, said_now)
@@ -511,6 +527,7 @@ def main():
         an_instance_of_a_template_with_an_escaped_name,
         a_container_is_adopted_through_its_command_line,
         a_later_edit_is_drift_until_the_unit_is_adopted_anew,
+        giving_back_an_edited_unit_promises_no_value_and_a_unit_that_is_gone_is_said_so,
         without_its_values_a_unit_does_not_start_at_all,
         while_production_is_changed_nothing_is_adopted_or_given_back,
         what_cannot_be_adopted_is_refused_and_nothing_is_touched,

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """Decisions from the command line: promotions by hand and from elsewhere, approvals, the baseline, feedback. Production is a
 folder as `dream adopt` leaves it; no unit runs."""
+import fcntl
 import hashlib
 import json
 import os
@@ -313,12 +314,34 @@ def where_a_daemon_runs_it_writes_the_decision():
             m.fails(f"{p['id']} was approved by root", "reject", p["id"])  # and past it, in the same store
             m.fails("there is no promotion 'x'", "approve", "x", "--socket", socket)
             assert m.json("reject", q["id"], "--socket", socket)["decision"] == "rejected"
+            assert m.ok("feedback", "bad", "it stutters", "--socket", socket) == "written down: version 1 is bad\n"
+            m.fails('"words" must be one line', "feedback", "bad", "a\x1b[31m", "--socket", socket)
         finally:
             daemon.terminate()
             daemon.wait(timeout=30)
         said = (m.path / "daemon.log").read_text()
+        assert "root says that production is bad: it stutters" in said, said
+        heard = m.json("baseline", "log")["versions"][0]["feedback"]
+        assert [(f["verdict"], f["words"], f["by"], f["rollout"]) for f in heard] == [("bad", "it stutters", "root", None)], heard
         assert "was approved by root: looks right" in said and f"{q['id']} was rejected by root" in said, said
         assert m.json("promotions")["states"] == {p["id"]: "approved", q["id"]: "rejected"}
+
+
+def while_somebody_else_changes_production_nobody_begins():
+    if not os.path.isdir("/run/systemd/system") or os.geteuid() != 0:
+        return "needs a systemd of its own"
+    with Machine() as m:
+        p = new(m, "vllm_memory_util=0.55")
+        m.ok("approve", p["id"])
+        with open(m.path / "state" / "dream" / "rollout.lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            for args in (["rollout", p["id"], "--foreground"], ["rollout", "--resume"], ["rollback"], ["rollback", "1"],
+                         ["ab", "whisper_model_size=small,tiny"]):
+                m.fails("somebody else is changing production now", *args)
+            assert "is not approved" not in m.ok("rollout", p["id"], "--dry-run")
+        m.fails("version 1 is the only one", "rollback")
+        m.fails("whisper_model_size cannot be huge", "ab", "whisper_model_size=small,huge")
+        assert "nothing was in the middle" in m.ok("rollout", "--resume")
 
 
 def wrong_words_are_explained():
@@ -345,5 +368,6 @@ if __name__ == "__main__":
         nothing_running_is_drift,
         what_processes_really_run_is_compared,
         where_a_daemon_runs_it_writes_the_decision,
+        while_somebody_else_changes_production_nobody_begins,
         wrong_words_are_explained,
     ])

@@ -4,6 +4,7 @@ box's servers as production. Promotions go through it, it is killed in the middl
 import os
 import re
 import signal
+import subprocess
 import time
 
 from shipped import *  # noqa: F403
@@ -142,6 +143,36 @@ def a_person_takes_it_back_in_the_middle():
     assert version() == before, s["production"]
 
 
+def whoever_says_bad_while_it_is_watched_takes_it_back():
+    configure(stages="production", watch="60 s", observe="5 s", inconclusive="undo")
+    sh("systemctl", "reload", "dream.service")
+    promotion = begin("0.60")
+    in_the_middle()
+    until(lambda s: s["rollout"]["phase"] == "watch", 20)
+    began = time.monotonic()
+    assert "in the middle of rollout-" in good("feedback", "bad", "it stutters", root=True).out
+    s = until(ended, 30)
+    print(f"# taken back after {time.monotonic() - began:.1f} s", flush=True)
+    assert running() == OLD and s["alerts"][-1]["kind"] == "rolled_back", (running(), s["alerts"])
+    assert "somebody said that it is bad" in " ".join(good("promotion", "show", promotion, "-c", CONFIG).out.split())
+
+
+def what_somebody_left_in_the_foreground_is_taken_up():
+    promotion = new_promotion("vllm_memory_util=0.60")
+    good("approve", promotion, root=True)
+    p = subprocess.Popen([production.DREAM, "rollout", "-c", CONFIG, promotion, "--foreground"], cwd="/", stdin=subprocess.DEVNULL,
+                         stdout=subprocess.DEVNULL, env=dict(production.environment(), XDG_STATE_HOME="/var/lib"))
+    in_the_middle()
+    refused = ask(do="rollback")
+    assert not refused["ok"] and "somebody else is changing production" in refused["message"], refused
+    sh("systemctl", "restart", "dream.service")  # it looks at once, and leaves alone what goes on
+    s = until(lambda s: s["production"]["change"])
+    assert s["rollout"] is None and s["drift"]["lines"] == [] and running()["vllm_memory_util"] == 0.60, s
+    p.kill()
+    p.wait(timeout=20)
+    until(lambda s: s["production"]["change"] is None and is_running(OLD), 60)
+
+
 def a_paused_daemon_rolls_nothing_out_and_still_goes_back():
     promotion = new_promotion("vllm_memory_util=0.55")
     good("approve", promotion, root=True)
@@ -182,5 +213,6 @@ if __name__ == "__main__":
     run_cases([it_knows_what_production_runs, what_is_not_approved_is_refused_at_once, a_promotion_goes_through_the_daemon_to_a_new_version_of_the_baseline,
                a_rollback_takes_no_longer_than_a_restart, killed_in_the_middle_it_comes_back_and_takes_it_back,
                stopped_in_the_middle_it_goes_on_when_it_is_started, a_person_takes_it_back_in_the_middle,
-               without_the_store_what_is_half_done_is_taken_back, a_paused_daemon_rolls_nothing_out_and_still_goes_back, what_drifts_is_told_once,
+               without_the_store_what_is_half_done_is_taken_back, whoever_says_bad_while_it_is_watched_takes_it_back,
+               what_somebody_left_in_the_foreground_is_taken_up, a_paused_daemon_rolls_nothing_out_and_still_goes_back, what_drifts_is_told_once,
                without_the_daemon_the_store_and_the_helper_tell])

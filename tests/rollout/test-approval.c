@@ -367,6 +367,41 @@ TEST(the_state_follows_from_the_records)
 	box_done(&box);
 }
 
+static void add_event(Box *box, const char *rollout, const char *event, const char *result,
+		      const char *words)
+{
+	json_auto_t *o = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "rollout", rollout,
+				   "promotion", "promotion-spica-1", "event", event, "phase",
+				   "watch", "result", result, "words", words);
+	CHECK_OK(store_add(box->store, "rollout", ROLLOUT_SCHEMA, o, NULL, NULL));
+}
+
+static void check_words(Box *box, const char *want)
+{
+	_cleanup_(fates_freep) Fates *f = NULL;
+	CHECK_OK(fates_load(box->store, box->public, &f, NULL));
+	const Fate *fate = fates_of(f, "promotion-spica-1");
+	CHECK_STR(fate ? fate->words : "no fate", want);
+}
+
+TEST(what_hurt_is_said_and_not_that_going_back_went_well)
+{
+	Box box;
+	box_new(&box);
+	add_event(&box, "r-1", "start", "none", "");
+	add_event(&box, "r-1", "worse", "none", "judge: 40 % slower");
+	add_event(&box, "r-1", "ok", "rolled_back", "");
+	check_words(&box, "judge: 40 % slower");
+	add_event(&box, "r-2", "start", "none", ""); /* tried once more */
+	check_words(&box, "");
+	add_event(&box, "r-2", "inconclusive", "none", "too few samples");
+	check_words(&box, "too few samples");
+	add_event(&box, "r-2", "no_worse", "none", "judge: at most 2 % worse");
+	add_event(&box, "r-2", "ok", "committed", "");
+	check_words(&box, "");
+	box_done(&box);
+}
+
 static Validation refusal(Check *checks, const char *first, const char *second)
 {
 	static char words[] = "it is so";
