@@ -145,7 +145,7 @@ def a_person_takes_it_back_in_the_middle():
 
 def whoever_says_bad_while_it_is_watched_takes_it_back():
     configure(stages="production", watch="60 s", observe="5 s", inconclusive="undo")
-    sh("systemctl", "reload", "dream.service")
+    reload()
     promotion = begin("0.60")
     in_the_middle()
     until(lambda s: s["rollout"]["phase"] == "watch", 20)
@@ -165,8 +165,8 @@ def what_somebody_left_in_the_foreground_is_taken_up():
     in_the_middle()
     refused = ask(do="rollback")
     assert not refused["ok"] and "somebody else is changing production" in refused["message"], refused
-    sh("systemctl", "restart", "dream.service")  # it looks at once, and leaves alone what goes on
-    s = until(lambda s: s["production"]["change"])
+    must("systemctl", "restart", "dream.service")  # it looks at once, and leaves alone what goes on
+    s = until(lambda s: bool(s["production"]["change"]))
     assert s["rollout"] is None and s["drift"]["lines"] == [] and running()["vllm_memory_util"] == 0.60, s
     p.kill()
     p.wait(timeout=20)
