@@ -119,15 +119,8 @@ int world_look(const char *config, World *w)
 
 int world_take_turn(World *w)
 {
-	_cleanup_free_ char *store = NULL, *dir = NULL;
 	Err err = ERR_INIT;
-	int r = cli_store_path(w->plan, &store);
-	if (r)
-		return r;
-	dir = path_dir(store);
-	if (!dir)
-		return cli_oom();
-	return turn_take(dir, &w->turn_fd, &err) < 0 ? cli_fail(EXIT_FAILED, &err) : 0;
+	return turn_take(w->store_dir, &w->turn_fd, &err) < 0 ? cli_fail(EXIT_FAILED, &err) : 0;
 }
 
 void world_done(World *w)
