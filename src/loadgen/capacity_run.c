@@ -18,9 +18,17 @@ enum {
 enum {
 	FIRST_RATE = 10, /* a hundred requests at 1/s would take minutes to say that all is well */
 	TRIES = 3,	 /* of a level at which the generator itself was disturbed */
+	TRIED_MAX = 128, /* twice as many as doubling and halving an int64_t takes */
 };
 
 static const int64_t TIME_MAX_US = INT64_C(30) * 60 * 1000000;
+
+/* What came of a level. */
+typedef struct Tried {
+	int64_t level;
+	size_t n, missed;
+	bool met;
+} Tried;
 
 struct CapacityRun {
 	sd_event *loop;
@@ -37,9 +45,7 @@ struct CapacityRun {
 	double spread; /* of the deciding value at the highest level that met, as a share of it;
 			  NAN:     it has no interval */
 	int64_t n;     /* requests there */
-	/* Levels where chance is not the reason: the highest that met (0: none), the lowest that
-	 * did not (max + 1: none). */
-	int64_t sure_met, sure_failed;
+	Tried tried[TRIED_MAX];
 	char failure[120]; /* what the first request said that failed at a level that did not meet;
 			      "": none failed */
 	Traffic *traffic;
@@ -116,30 +122,60 @@ static int measure_spread(CapacityRun *c, const StreamResult *r)
 	c->spread = (double)NAN;
 	double at = stats_quantile(x, n, q);
 	if (q < 1 && isfinite(at) && at > 0 &&
-	    stats_quantile_interval_near(x, n, (double)n, q, 0.95, &lo, &hi, NULL) == 0) {
+	    stats_quantile_interval_near(x, n, (double)n, q, 0.95, &lo, &hi, NULL) == 0)
 		c->spread = (fmin(hi, 2 * at) - lo) / (2 * 1.96) / at;
-		if (hi <= 1 && c->level > c->sure_met)
-			c->sure_met = c->level;
-	}
 	return 0;
 }
 
-/* Would a level that did not meet fail again? Not where as many misses may come by chance. */
-static void note_failed(CapacityRun *c, const StreamResult *r)
+static void note_level(CapacityRun *c, const StreamResult *r, bool met)
 {
-	size_t n = 0, missed = 0;
-	double lo, hi;
+	if (c->levels >= TRIED_MAX)
+		return;
+	Tried *t = &c->tried[c->levels];
+	*t = (Tried){.level = c->level, .met = met};
 	for (size_t i = 0; i < r->n; i++) {
 		const Exchange *e = &r->exchanges[i];
 		if (!e->measured || e->end_us == 0 || e->failed == EXCHANGE_UNFINISHED)
 			continue;
-		n++;
-		missed += !exchange_meets(&c->load, e);
+		t->n++;
+		t->missed += !exchange_meets(&c->load, e);
 	}
-	bool sure = !r->stopped_early || /* a queue that grew */
-		    stats_share_interval(missed, n, 0.95, &lo, &hi) < 0 || lo > 1 - c->spec.share;
-	if (sure && c->level < c->sure_failed)
-		c->sure_failed = c->level;
+	if (!met && !r->stopped_early) /* a queue that grew */
+		t->missed = t->n;
+}
+
+/* Would it be the same again, or may so many miss by chance? What met at higher levels speaks for
+ * this one too, and what failed at lower ones against it, since more users do not make it faster.
+ */
+static bool is_sure(const CapacityRun *c, int64_t level, bool met)
+{
+	size_t n = 0, missed = 0;
+	double lo, hi, rare = 1 - c->spec.share;
+	for (size_t i = 0; i < c->levels && i < TRIED_MAX; i++) {
+		const Tried *t = &c->tried[i];
+		if (t->met != met || (met ? t->level < level : t->level > level))
+			continue;
+		n += t->n;
+		missed += t->missed;
+	}
+	return stats_share_interval(missed, n, 0.95, &lo, &hi) == 0 &&
+	       (met ? hi <= rare : lo > rare);
+}
+
+/* The highest level that surely meets, 0: none; the lowest that surely does not, max + 1: none. */
+static void sure_levels(const CapacityRun *c, int64_t *ret_met, int64_t *ret_failed)
+{
+	*ret_met = 0;
+	*ret_failed = c->capacity.max + 1;
+	for (size_t i = 0; i < c->levels && i < TRIED_MAX; i++) {
+		const Tried *t = &c->tried[i];
+		if (!is_sure(c, t->level, t->met))
+			continue;
+		if (t->met && t->level > *ret_met)
+			*ret_met = t->level;
+		if (!t->met && t->level < *ret_failed)
+			*ret_failed = t->level;
+	}
 }
 
 static bool level_met(const CapacityRun *c, const StreamResult *r)
@@ -189,8 +225,12 @@ static void finish(CapacityRun *c, bool in_time, const char *limited_why, const 
 	const Capacity *k = &c->capacity;
 	bool known = isfinite(c->spread);
 	double met = (double)k->met, half = 1.96 * c->spread * met;
-	double lo = fmin(fmax(0, met - half), (double)c->sure_met);
-	double hi = fmin((double)k->max, fmax(met + half, (double)(c->sure_failed - 1)));
+	int64_t sure_met, sure_failed;
+	sure_levels(c, &sure_met, &sure_failed);
+	/* Where one failed, but not for sure, it is about as far above that. */
+	double below = sure_failed <= k->max ? (double)sure_failed - 1 : (double)k->failed + half;
+	double lo = fmin(fmax(0, met - half), (double)sure_met);
+	double hi = fmin((double)k->max, fmax(met + half, below));
 	CapacityResult r = {
 	    .capacity = k->met,
 	    .se = known ? fmax(c->spread * met, (hi - lo) / (2 * 1.96)) : 0,
@@ -233,10 +273,10 @@ static int level_told(CapacityRun *c, const TrafficResult *r)
 	bool met = r->n_streams > 0 && level_met(c, &r->streams[0]);
 	if (met && measure_spread(c, &r->streams[0]) < 0)
 		return -ENOMEM;
-	if (!met && r->n_streams > 0) {
-		note_failed(c, &r->streams[0]);
+	if (!met && r->n_streams > 0)
 		snprintf(c->failure, sizeof(c->failure), "%.119s", r->streams[0].first_error);
-	}
+	if (r->n_streams > 0)
+		note_level(c, &r->streams[0], met);
 	c->levels++;
 	c->disturbed = 0;
 	capacity_told(&c->capacity, c->level, met);
@@ -328,7 +368,6 @@ int capacity_run_start(sd_event *loop, const CapacityRunSpec *spec, CapacityDone
 			   .done = done,
 			   .ctx = ctx,
 			   .capacity = capacity_start(spec->max),
-			   .sure_failed = spec->max + 1,
 			   .loop = sd_event_ref(loop),
 			   .began_us = now_us(loop)};
 	c->streams = calloc(1 + spec->n_beside, sizeof(*c->streams));
