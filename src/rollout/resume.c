@@ -158,7 +158,10 @@ static int resume(Rollout *r, const json_t *status, const json_t *step, Err *err
 	if (what == EVENT_OK && r->m.phase == PHASE_COMMIT)
 		apply_written(r);
 	else
-		rollout_later(r, what, "D-REAM was restarted");
+		rollout_later(r, what,
+			      what == EVENT_MOVED
+				  ? "D-REAM was restarted in the middle of a change of production"
+				  : "D-REAM was restarted");
 	return 1;
 }
 

@@ -87,6 +87,15 @@ static void say_no_basis(const Judge *j, JudgeReport *r)
 	}
 }
 
+/* One of the tests that began anew in the middle of the watch knows most of it. */
+static bool is_lately(const Judge *j)
+{
+	for (size_t i = 0; i < AGAIN; i++)
+		if (j->again[i].running && j->again[i].log_evidence > j->log_mean)
+			return true;
+	return false;
+}
+
 static void say_worse(const Judge *j, JudgeReport *r)
 {
 	size_t size = sizeof(r->words);
@@ -97,6 +106,12 @@ static void say_worse(const Judge *j, JudgeReport *r)
 		    "%.1f %% were before (of %zu)",
 		    percent((double)j->n_tail / (double)j->n), j->n, percent(j->tail_share),
 		    j->n_baseline);
+	else if (is_lately(j) && r->change <= j->spec.margin)
+		(void)snprintf(r->words, size,
+			       "lately more than the allowed %.1f %% worse, over the whole watch "
+			       "%.1f %%: %zu samples against %zu, %zu failed",
+			       percent(j->spec.margin), percent(r->change), j->n, j->n_baseline,
+			       j->n_failed);
 	else
 		(void)snprintf(r->words, size,
 			       "%.1f %% worse, allowed are %.1f %%: %zu samples against %zu, "

@@ -2,7 +2,7 @@
 """The story of a rollout, told by what really runs: a good promotion goes through, a bad one is stopped at every stage, one
 that gets worse is taken back, a kill in the middle is recovered from, and a person goes back.
 
-DREAM_SOAK=1 (make soak): with the trials of the stages isolated and colocated, which a busy machine makes void."""
+DREAM_SOAK=1 (make soak): with the trials of the stages isolated and colocated, too."""
 import json
 import os
 import re
@@ -110,10 +110,11 @@ def forced_into_production_the_undo_is_issued_within_two_seconds():
 def what_gets_worse_slowly_is_taken_back():
     configure(stages="production", watch="40 s")
     before = running()
-    promotion = approved(judge_allocator="slower:20s")
+    promotion = approved(judge_allocator="slower:600s")
     done = rolled_out(promotion)
     assert done.code == 3 and "rolled_back" in done.out, done
     assert "worse" in done.out, done
+    print(*["# " + line for line in done.out.splitlines() if "watching" in line or "worse" in line], sep="\n", flush=True)
     assert running() == before, running()
 
 
