@@ -5,6 +5,7 @@ import os
 import pathlib
 import pty
 import re
+import shutil
 import subprocess
 import sys
 
@@ -82,6 +83,20 @@ def as_json_with_the_same_numbers():
     process, = card["processes"]
     assert process["pid"] == a.pid and process["lists"] == ["compute"] and process["used_bytes"] == 5000 << 20
     assert process["visible"] is True
+
+
+def nvtop_reads_the_same():
+    """NVTOP may name one that is not in PATH: Debian has it from 13 on."""
+    nvtop = os.environ.get("NVTOP") or shutil.which("nvtop")
+    if not nvtop:
+        return "nvtop is not installed"
+    with Box() as box:
+        box.guest(3072)
+        out = subprocess.run([nvtop, "-s"], env=box.env, stdout=subprocess.PIPE, text=True, timeout=30, check=True).stdout
+    card, = json.loads(out)
+    # 3072 MiB, and 300 that the driver keeps, of 12288: what is not free
+    assert card["device_name"] == "Twin of a card" and card["mem_util"] == "27%", card
+    assert card["temp"].startswith("61") and card["power_draw"].startswith("128"), card
 
 
 def nobody_on_the_card():
