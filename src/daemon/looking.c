@@ -40,10 +40,7 @@ static void list_services(Daemon *d, const char **ret_gpu)
 		for (size_t k = 0; x->enabled && k < x->services.n && l->n < WATCHED_MAX; k++) {
 			if (!list[k].unit || is_listed(l, list[k].unit))
 				continue;
-			l->services[l->n++] = (WatchedService){.service = &list[k],
-							       .wants_gpu = !list[k].cpu,
-							       .gpu_bytes = list[k].gpu_bytes,
-							       .base_dir = d->plan->dir};
+			l->services[l->n++] = watched_service(&list[k], d->plan->dir);
 			if (!*ret_gpu)
 				*ret_gpu = x->gpu;
 		}

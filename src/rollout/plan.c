@@ -57,11 +57,8 @@ int rollout_plan_units(Rollout *r, Err *err)
 		RolloutUnit *u = &r->units[r->n_units++];
 		u->name = r->adoptions[i].unit;
 		u->service = r->x ? experiment_service(r->x, u->name) : NULL;
-		if (!u->service)
-			continue;
-		u->watched = (WatchedService){.service = u->service,
-					      .wants_gpu = !u->service->cpu,
-					      .gpu_bytes = u->service->gpu_bytes};
+		if (u->service)
+			u->watched = watched_service(u->service, r->w.plan->dir);
 	}
 	return 0;
 }

@@ -8,8 +8,10 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/json.h"
 #include "base/proc.h"
+#include "base/str.h"
 #include "loadgen/answer.h"
 #include "loadgen/decode.h"
 #include "loadgen/form.h"
@@ -249,16 +251,25 @@ static int on_program_late(sd_event_source *s, uint64_t at, void *ctx)
 	return 0;
 }
 
+/* Where the service itself would run: a relative one is in the folder of the configuration. */
+static char *working_dir(const Probe *p)
+{
+	const char *base = p->base_dir ? p->base_dir : ".", *cwd = p->asker->service->cwd;
+	return cwd ? path_join(base, cwd) : str_fmt("%s", base);
+}
+
 static int spawn(Probe *p, Err *err)
 {
 	const ConfStrings *words = &p->asker->service->probe;
+	_cleanup_free_ char *cwd = working_dir(p);
+	if (!cwd)
+		return err_oom(err);
 	const char **argv = calloc(words->n + 1, sizeof(*argv));
 	if (!argv)
 		return err_oom(err);
 	for (size_t i = 0; i < words->n; i++)
 		argv[i] = words->items[i];
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	const char *cwd = p->asker->service->cwd ? p->asker->service->cwd : p->base_dir;
 	const ProcSpec spec = {.argv = argv,
 			       .cwd = cwd,
 			       .stdin_path = "/dev/null",

@@ -7,6 +7,12 @@
 
 #include "watch/internal.h"
 
+WatchedService watched_service(const ServiceSpec *s, const char *dir)
+{
+	return (WatchedService){
+	    .service = s, .wants_gpu = !s->cpu, .gpu_bytes = s->gpu_bytes, .base_dir = dir};
+}
+
 void watched_tell(Watched *d, HardEvent e, const char *words)
 {
 	if (e != HARD_NONE && !d->expected && !d->changed)

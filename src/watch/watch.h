@@ -38,6 +38,9 @@ typedef struct WatchedService {
 	const char *base_dir; /* where the service's relative paths start; NULL: our own folder */
 } WatchedService;
 
+/* As dream.yaml says it; `dir` is the folder of that file. Both are borrowed. */
+WatchedService watched_service(const ServiceSpec *s, const char *dir);
+
 typedef struct WatchSpec {
 	const WatchedService *services;
 	size_t n;

@@ -1,4 +1,5 @@
 /* A probe against a server that answers as it is told. */
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -135,7 +136,7 @@ static void rig_open(Rig *r, const char *kind, const char *base_dir)
 	r->spec.kind = strdup(kind);
 	if (!r->spec.url && strcmp(kind, "command") != 0)
 		r->spec.url = r->url;
-	r->watched = (WatchedService){.service = &r->spec, .base_dir = base_dir};
+	r->watched = watched_service(&r->spec, base_dir);
 	int e = asker_open(NULL, r->http, &r->watched, &r->asker, &err);
 	if (e < 0)
 		printf("# %s\n", err.msg);
@@ -331,6 +332,41 @@ TEST(a_program_may_be_the_probe)
 	CHECK(!p.ok && strstr(p.why, "in time"));
 	p = runs("kill -9 $$");
 	CHECK(!p.ok && strstr(p.why, "SIGKILL"));
+}
+
+TEST(a_program_runs_where_the_service_would)
+{
+	static char folder[] = "where";
+	char dir[] = "/tmp/dream-probe-XXXXXX";
+	char *words[] = {strdup("test"), strdup("-e"), strdup("it-is")};
+	Rig r = {.spec = {.cwd = folder, .probe = {.items = words, .n = 3}}};
+	CHECK(mkdtemp(dir));
+	_cleanup_free_ char *cwd = path_join(dir, folder);
+	_cleanup_free_ char *path = path_join(cwd, "it-is");
+	CHECK_OK(mkdir(cwd, 0700));
+	CHECK_OK(file_write(path, 0600, "", 0, NULL));
+	rig_open(&r, "command", dir);
+	probe(&r);
+	CHECK_STR(r.result.why, "");
+	CHECK(r.result.ok);
+	unlink(path);
+	rmdir(cwd);
+	rmdir(dir);
+	rig_done(&r);
+	for (size_t i = 0; i < 3; i++)
+		free(words[i]);
+}
+
+TEST(a_watched_service_is_what_dream_yaml_says)
+{
+	static char here[] = "/etc/dream";
+	ServiceSpec spec = {.name = name, .gpu_bytes = 5};
+	WatchedService w = watched_service(&spec, here);
+	CHECK(w.service == &spec && w.base_dir == here);
+	CHECK(w.wants_gpu);
+	CHECK_INT(w.gpu_bytes, 5);
+	spec.cpu = true;
+	CHECK(!watched_service(&spec, here).wants_gpu);
 }
 
 TEST(a_service_without_a_way_to_ask_has_no_probe)
