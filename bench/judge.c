@@ -39,9 +39,7 @@ static const Place places[] = {
     {"drift", .99, false},
     {"daily load", 0, true},
     {"drift, daily load", .99, true},
-};
-/* The drift of the facts, a step every block of 30 samples: slower than the baseline is long. */
-static const Place slow_places[] = {
+    /* As slow as the baseline is long. */
     {"slow drift", 1 - 0.01 / 30, false},
     {"slow drift, daily load", 1 - 0.01 / 30, true},
 };
@@ -125,8 +123,10 @@ static void false_row(const Table *t, double rho, const Place *at, size_t baseli
 	(void)fflush(stdout);
 }
 
+/* What is not promised: a baseline too short to know what drifts by itself. */
 static void false_table(const Table *t)
 {
+	static const Place slower = {"drift ten times as slow", 1 - 0.001 / 30, false};
 	printf("False \"worse\" in %% of rollouts that changed nothing (in brackets the one-sided "
 	       "99 %% bound), alpha 1 %%, %zu rollouts a row, %d samples each, looked at after "
 	       "every one.\n\n",
@@ -142,9 +142,8 @@ static void false_table(const Table *t)
 	extra.rollouts = t->rollouts < EXTRA_SHARE ? 1 : t->rollouts / EXTRA_SHARE;
 	for (size_t r = 0; r < sizeof(rhos) / sizeof(*rhos); r++)
 		false_row(&extra, rhos[r], &places[0], BASELINE_SHORT);
-	for (size_t c = 0; c < sizeof(slow_places) / sizeof(*slow_places); c++)
-		for (size_t r = 0; r < sizeof(rhos) / sizeof(*rhos); r++)
-			false_row(&extra, rhos[r], &slow_places[c], BASELINE);
+	for (size_t r = 0; r < sizeof(rhos) / sizeof(*rhos); r++)
+		false_row(&extra, rhos[r], &slower, BASELINE);
 }
 
 static void odd_table(const Table *t)

@@ -30,7 +30,7 @@ static const double lambdas[LAMBDAS] = {.03, .12, .5, 2, 8, 32};
  * where it is so large that the basis shows it, it wins all the same. */
 #define NONE_WEIGHT 4.0
 #define SLOW_FROM   0.95
-#define SLOW_WEIGHT 0.03
+#define SLOW_WEIGHT 0.1
 typedef struct Way {
 	double phi, lambda;
 	double weight; /* before anything is known */

@@ -20,10 +20,13 @@ enum {
 	BATCHES = 32,
 	BATCH_MIN = 2,
 	BATCH_MAX = 10,
-	/* Where neighbours resemble each other much, larger ones, so that one slow part is enough
-	 * for what is slower than that. */
 	BATCH_LONGEST = 60,
 };
+
+/* Where neighbours resemble each other much, larger batches: so many times as long as that lasts.
+ * The test knows one slow part. Were it needed for what is left between the means of batches, what
+ * drifts as slowly as the baseline is long would look like a shift. */
+#define BATCH_FACTOR 4.0
 
 /* The newest usable samples, oldest first, without those out of order. */
 static size_t pick(const JudgeSample *from, size_t n, JudgeSample *to)
@@ -95,7 +98,8 @@ static size_t batch_length(size_t n, double rho)
 {
 	size_t each = n / BATCHES, longest = BATCH_MAX;
 	if (rho > 0 && rho < 1)
-		longest = (size_t)fmin(fmax(1.5 * (1 + rho) / (1 - rho), BATCH_MAX), BATCH_LONGEST);
+		longest = (size_t)fmin(fmax(BATCH_FACTOR * (1 + rho) / (1 - rho), BATCH_MAX),
+				       BATCH_LONGEST);
 	return each < BATCH_MIN ? BATCH_MIN : each > longest ? longest : each;
 }
 

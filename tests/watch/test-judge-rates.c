@@ -23,11 +23,19 @@ static uint64_t seed(void)
 	return text ? strtoull(text, NULL, 10) : 1;
 }
 
-static Play make(double rho, bool drift, bool daily, double change)
+typedef enum Drift {
+	DRIFT_NONE,
+	DRIFT_HUNDRED, /* lasts for a hundred samples */
+	DRIFT_SLOW,    /* for as long as the baseline */
+	DRIFT_MAX_,
+} Drift;
+
+static Play make(double rho, Drift drift, bool daily, double change)
 {
+	static const double phis[DRIFT_MAX_] = {0, .99, 1 - .01 / 30};
 	return (Play){.series = {.rho = rho,
 				 .sigma = 0.25,
-				 .drift_phi = drift ? .99 : 0,
+				 .drift_phi = phis[drift],
 				 .drift_sd = .10,
 				 .white_sd = drift ? .05 : 0,
 				 .daily = daily},
@@ -60,8 +68,11 @@ static void check_rate(const char *what, const Play *p, size_t k, size_t n)
 {
 	double expected = p->judge.alpha * (double)n;
 	printf("# %s: rho %g%s%s, %+.0f %%: %zu of %zu, 99 %% bound %.3f %%\n", what, p->series.rho,
-	       p->series.drift_phi > 0 ? ", drift" : "", p->series.daily ? ", daily load" : "",
-	       100 * expm1(p->shift), k, n, 100 * rate_bound(k, n));
+	       p->series.drift_phi > .99 ? ", slow drift"
+	       : p->series.drift_phi > 0 ? ", drift"
+					 : "",
+	       p->series.daily ? ", daily load" : "", 100 * expm1(p->shift), k, n,
+	       100 * rate_bound(k, n));
 	if (soak() ? rate_bound(k, n) > p->judge.alpha
 		   : (double)k > expected + 3.3 * sqrt(expected) + 1)
 		test_fail(__FILE__, __LINE__, "%s: %zu of %zu with rho %g, seed %ju", what, k, n,
@@ -71,9 +82,9 @@ static void check_rate(const char *what, const Play *p, size_t k, size_t n)
 TEST(what_changed_nothing_is_called_worse_no_more_often_than_stated)
 {
 	size_t n = soak() ? 10000 : 3;
-	for (int place = 0; place < 4; place++) {
+	for (int place = 0; place < 2 * DRIFT_MAX_; place++) {
 		for (size_t r = 0; r < 5; r++) {
-			Play p = make(rhos[r], place & 1, place & 2, 0);
+			Play p = make(rhos[r], (Drift)(place / 2), place & 1, 0);
 			check_rate("worse", &p, count(&p, n).worse, n);
 		}
 	}
@@ -83,7 +94,7 @@ TEST(what_is_worse_by_the_margin_is_called_worse_no_more_often_than_stated)
 {
 	size_t n = soak() ? 10000 : 5;
 	for (size_t r = 0; r < 5; r++) {
-		Play p = make(rhos[r], false, false, JUDGE_SPEC_DEFAULT.margin);
+		Play p = make(rhos[r], DRIFT_NONE, false, JUDGE_SPEC_DEFAULT.margin);
 		check_rate("worse", &p, count(&p, n).worse, n);
 	}
 }
@@ -91,9 +102,9 @@ TEST(what_is_worse_by_the_margin_is_called_worse_no_more_often_than_stated)
 TEST(twice_the_margin_is_called_no_worse_no_more_often_than_stated)
 {
 	size_t n = soak() ? 10000 : 5;
-	for (int drift = 0; drift < 2; drift++) {
+	for (int drift = 0; drift < DRIFT_MAX_; drift++) {
 		for (size_t r = 0; r < 5; r++) {
-			Play p = make(rhos[r], drift, false, 2 * JUDGE_SPEC_DEFAULT.margin);
+			Play p = make(rhos[r], (Drift)drift, false, 2 * JUDGE_SPEC_DEFAULT.margin);
 			check_rate("no worse", &p, count(&p, n).harmless, n);
 		}
 	}
@@ -104,7 +115,7 @@ TEST(twice_the_margin_is_called_no_worse_no_more_often_than_stated)
 static void check_delay(double change, size_t limit, size_t n)
 {
 	size_t beyond = 0;
-	Play p = make(.5, false, false, change);
+	Play p = make(.5, DRIFT_NONE, false, change);
 	p.n_watch = limit;
 	for (size_t i = 0; i < n; i++) {
 		Played got;
