@@ -48,7 +48,7 @@ static Column *column_of(AbRun *a, const WatchSample *s)
 		if (strcmp(a->columns[i].service, s->service) == 0 &&
 		    strcmp(a->columns[i].metric, s->metric) == 0)
 			return &a->columns[i];
-	if (a->n_columns == SERIES_MAX)
+	if (a->n_columns == FIGURES_MAX)
 		return NULL;
 	Column *c = &a->columns[a->n_columns];
 	*c = (Column){.service = str_fmt("%s", s->service), .metric = str_fmt("%s", s->metric)};
@@ -309,7 +309,7 @@ int ab_new(const AbSpec *spec, AbRun **ret, Err *err)
 	if (!a)
 		return err_oom(err);
 	a->spec = *spec;
-	a->columns = calloc(SERIES_MAX, sizeof(*a->columns));
+	a->columns = calloc(FIGURES_MAX, sizeof(*a->columns));
 	a->values[0] = str_fmt("%s", spec->values[0]);
 	a->values[1] = str_fmt("%s", spec->values[1]);
 	if (!a->columns || !a->values[0] || !a->values[1])

@@ -8,13 +8,13 @@
 #include "gpu/leasename.h"
 #include "production/generation.h"
 #include "record/decision.h"
+#include "rollout/figures.h"
 #include "rollout/rollout.h"
 #include "service/quiesce.h"
 #include "service/quiesce_internal.h"
 
 enum {
 	ROLLOUT_UNITS_MAX = 32,
-	SERIES_MAX = 64,
 	HELPER_TIMEOUT_US = 30000000,
 };
 
@@ -37,14 +37,6 @@ typedef struct RolloutUnit {
 	int64_t last_ready_us; /* its last start; 0: not seen yet */
 	uint32_t restarts;
 } RolloutUnit;
-
-/* One figure of one service, before and now. */
-typedef struct Series {
-	char *service, *metric;
-	JudgeSample *before;
-	size_t n_before, cap;
-	Judge *judge; /* while it is watched */
-} Series;
 
 /* Units that are brought up, one after another or all at once: restarted, asked until they answer,
  * read back. */
@@ -150,8 +142,7 @@ struct Rollout {
 	Watch *watch;
 	WatchedService watched[ROLLOUT_UNITS_MAX]; /* what it was given */
 	bool watching, observing; /* samples count, for the judge or for the comparison */
-	Series series[SERIES_MAX];
-	size_t n_series;
+	Figures figures;
 	int64_t watch_at_us; /* realtime, when it began */
 	sd_event_source *timer, *people, *later, *end;
 	MachineEvent pending; /* of `later` */

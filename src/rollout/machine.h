@@ -99,8 +99,10 @@ typedef enum MachineDo {
 	DO_COLOCATED,
 	DO_OBSERVE,
 	DO_APPLY, /* make `target` run */
-	DO_WATCH, /* from the beginning: what was seen before does not count */
-	DO_COLD,  /* of `target`, which runs */
+	/* After a change from the beginning: what was seen before does not count. After a watch
+	 * that found nothing out it goes on. */
+	DO_WATCH,
+	DO_COLD, /* of `target`, which runs */
 	DO_COMMIT,
 	DO_PROBATION,
 	/* Back to what ran before the rollout. With `resume` more is tried afterwards, in a new

@@ -26,10 +26,11 @@ static double at_load(Series *s, double *ret_load)
 		*ret_load = (double)NAN;
 		return 0;
 	}
+	double day = s->spec.day ? (double)s->spec.day : SERIES_DAY;
 	double log_load =
-	    0.5 * sin(s->phase + 2 * M_PI * (double)s->t / SERIES_DAY) + 0.1 * rng_normal(&s->rng);
+	    0.5 * sin(s->phase + 2 * M_PI * (double)s->t / day) + 0.1 * rng_normal(&s->rng);
 	double used = 0.5 * exp(log_load - 0.5);
-	*ret_load = 10 * exp(log_load);
+	*ret_load = s->spec.unknown ? (double)NAN : 10 * exp(log_load);
 	return -log(1 - fmin(used, 0.9));
 }
 

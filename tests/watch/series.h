@@ -30,6 +30,8 @@ typedef struct SeriesSpec {
 	double drift_sd;
 	double white_sd; /* more noise, of the measurement */
 	bool daily;	 /* the load follows a sine of the day, and the latency the load */
+	bool unknown;	 /* the load is not told */
+	int64_t day;	 /* samples; 0: SERIES_DAY */
 } SeriesSpec;
 
 typedef struct Series {
