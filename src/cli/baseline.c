@@ -242,17 +242,26 @@ static json_t *found_values(const json_t *readback, bool *failed)
 	return o;
 }
 
-/* A unit's own complaint: edited since it was adopted, older than the change. */
-static void add_words(json_t *lines, const char *unit, const json_t *answer, bool *failed)
+static void add_line(json_t *lines, const char *unit, const char *words, bool *failed)
 {
-	const char *words = js_str(json_object_get(answer, "readback"), "drift", "");
 	_cleanup_(str_done) Str line = STR_INIT;
-	if (!*words)
-		return;
 	said_text(unit, &line);
 	str_add(&line, ": ");
 	said_text(words, &line);
 	*failed |= line.failed || json_array_append_new(lines, js_text(line.s)) < 0;
+}
+
+/* A unit's own complaint: edited since it was adopted; a container that hides what it has. */
+static void add_words(json_t *lines, const char *unit, const json_t *answer, bool *failed)
+{
+	const json_t *back = json_object_get(answer, "readback");
+	const char *drift = js_str(back, "drift", "");
+	if (*drift)
+		add_line(lines, unit, drift, failed);
+	if (!js_bool(back, "seen", true))
+		add_line(lines, unit,
+			 "it runs in a container that is not seen into: what it has is not known",
+			 failed);
 }
 
 static int look(const Decider *d, const Baseline *b, json_t **ret, Err *err)

@@ -170,6 +170,17 @@ static json_t *values_of(const json_t *readback)
 	return NULL;
 }
 
+/* What a container's client was told is all that is known then. */
+static bool add_unseen(Drift *t, const json_t *readback)
+{
+	_cleanup_free_ char *line = NULL;
+	if (js_bool(readback, "seen", true))
+		return true;
+	line = str_fmt("%s runs in a container that is not seen into: what it has is not known",
+		       t->units[t->at]);
+	return line && json_array_append_new(t->lines, js_text(line)) == 0;
+}
+
 static void on_readback(void *ctx, const json_t *reply, const Err *why)
 {
 	Daemon *d = ctx;
@@ -181,6 +192,7 @@ static void on_readback(void *ctx, const json_t *reply, const Err *why)
 		fail(d, errno_words(why));
 		return;
 	}
+	failed = !add_unseen(t, json_object_get(reply, "readback"));
 	js_set(t->real, t->units[t->at], values_of(json_object_get(reply, "readback")), &failed);
 	if (failed) {
 		fail(d, "out of memory");

@@ -120,3 +120,23 @@ bool container_program(const char *argv0)
 	const char *slash = strrchr(argv0, '/');
 	return is_one_of(slash ? slash + 1 : argv0, programs);
 }
+
+bool container_line(char *const *argv, size_t *ret_options, size_t *ret_words)
+{
+	size_t at = 1;
+	if (!argv[0] || !container_program(argv[0]))
+		return false;
+	while (argv[at] && strcmp(argv[at], "run") != 0)
+		at++;
+	if (!argv[at])
+		return false;
+	*ret_options = ++at;
+	while (argv[at] && argv[at][0] == '-' && argv[at][1]) {
+		ContainerOption o;
+		container_option(argv + at, &o);
+		for (size_t i = 0; i < o.words && argv[at]; i++)
+			at++;
+	}
+	*ret_words = argv[at] ? at + 1 : at;
+	return true;
+}

@@ -14,3 +14,6 @@ typedef struct ContainerOption {
 /* Of the option at argv[0], which begins with '-'. */
 void container_option(char *const *argv, ContainerOption *ret);
 bool container_program(const char *argv0); /* docker, podman, nerdctl */
+/* "docker run [options] IMAGE [words]": where its options begin, and the words behind the image.
+ * They are indices into argv. False: it is no such line. */
+bool container_line(char *const *argv, size_t *ret_options, size_t *ret_words);

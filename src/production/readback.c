@@ -14,7 +14,6 @@
 #include "production/sight.h"
 
 enum {
-	ARGS_MAX = 8192,
 	FOUND_MAX = 256, /* characters of a value that are kept */
 	/* A process' start is told in clock ticks, rounded down. */
 	TICK_US = 10000,
@@ -61,29 +60,11 @@ typedef struct Words {
 	size_t program;	   /* where the program's own arguments begin */
 } Words;
 
-/* "docker run [options] IMAGE [arguments]": the program's flags stand behind the image. */
-static void read_container(char *const *argv, Words *w)
-{
-	size_t at = 1;
-	while (argv[at] && strcmp(argv[at], "run") != 0)
-		at++;
-	if (!argv[at])
-		return;
-	w->options = ++at;
-	while (argv[at] && argv[at][0] == '-' && argv[at][1]) {
-		ContainerOption o;
-		container_option(argv + at, &o);
-		for (size_t i = 0; i < o.words && argv[at]; i++)
-			at++;
-	}
-	w->program = argv[at] ? at + 1 : at;
-}
-
 static Words words_of(char *const *argv)
 {
 	Words w = {.argv = argv, .program = argv[0] ? 1 : 0};
-	if (argv[0] && container_program(argv[0]))
-		read_container(argv, &w);
+	if (!container_line(argv, &w.options, &w.program))
+		w.options = 0;
 	return w;
 }
 
@@ -264,7 +245,10 @@ static void say_all(const Readback *r, bool hidden, Str *out)
 		str_addf(out, "%s; ", r->drift);
 	if (hidden)
 		str_add(out, "the process shows no command line; ");
-	for (size_t i = 0; r->pid != 0 && i < r->n; i++)
+	if (r->unseen)
+		str_add(out, "it runs in a container that is not seen into: no process was started "
+			     "there with these arguments; ");
+	for (size_t i = 0; r->pid != 0 && !r->unseen && i < r->n; i++)
 		if (!r->values[i].same && wrong++ < 3)
 			say_value(&r->values[i], "; ", out);
 }
@@ -328,36 +312,13 @@ void readback_drift(const Adoption *a, const UnitFile *files, size_t n, char *re
 
 /* --- The judge -------------------------------------------------------------------------------- */
 
-/* Strings with a NUL after each, as a list that points into a copy with a NUL behind it. */
-static int split(const char *data, size_t len, char **ret_copy, char ***ret, Err *err)
-{
-	size_t n = 0;
-	if (len > READBACK_BYTES_MAX)
-		return err_set(err, -EFBIG, "the process has more than %d bytes of arguments",
-			       READBACK_BYTES_MAX);
-	_cleanup_free_ char *copy = calloc(1, len + 1);
-	_cleanup_free_ char **list = calloc(ARGS_MAX + 1, sizeof(*list));
-	if (!copy || !list)
-		return err_oom(err);
-	if (len > 0)
-		memcpy(copy, data, len);
-	for (size_t at = 0; at < len; at += strlen(copy + at) + 1) {
-		if (n == ARGS_MAX)
-			return err_set(err, -EFBIG, "the process has more than %d arguments",
-				       ARGS_MAX);
-		list[n++] = copy + at;
-	}
-	*ret_copy = TAKE_PTR(copy);
-	*ret = TAKE_PTR(list);
-	return 0;
-}
-
 static int judge_all(const Adoption *a, const Generation *g, const ProcessSight *sight,
 		     char *const *argv, char *const *env, Readback *ret, Err *err)
 {
 	const json_t *values = json_object_get(g->values, a->unit);
 	Words w = words_of(argv);
 
+	ret->unseen = w.options > 0;
 	ret->values = calloc(a->n + 1, sizeof(*ret->values));
 	if (!ret->values)
 		return err_oom(err);
@@ -370,6 +331,8 @@ static int judge_all(const Adoption *a, const Generation *g, const ProcessSight 
 				    sight->files ? sight->files[i] : NULL, &ret->values[i], err);
 		if (r < 0)
 			return r;
+		/* What the client was told proves nothing of what is inside. */
+		ret->values[i].same &= !ret->unseen;
 		ret->n++;
 	}
 	return 0;
@@ -380,7 +343,7 @@ static bool all_same(const Readback *r)
 	for (size_t i = 0; i < r->n; i++)
 		if (!r->values[i].same)
 			return false;
-	return r->pid != 0 && r->fresh && !r->drifted;
+	return r->pid != 0 && !r->unseen && r->fresh && !r->drifted;
 }
 
 int readback_judge(const Adoption *a, const Generation *g, const ProcessSight *sight,
@@ -395,9 +358,9 @@ int readback_judge(const Adoption *a, const Generation *g, const ProcessSight *s
 		      .flipped_at_us = flipped_at_us};
 
 	r.fresh = sight->pid != 0 && sight->started_at_us + TICK_US > flipped_at_us;
-	int code = split(sight->cmdline, sight->cmdline_len, &args, &argv, err);
+	int code = sight_split(sight->cmdline, sight->cmdline_len, &args, &argv, err);
 	if (code >= 0)
-		code = split(sight->environ, sight->environ_len, &vars, &env, err);
+		code = sight_split(sight->environ, sight->environ_len, &vars, &env, err);
 	if (code >= 0)
 		code = argv && env ? judge_all(a, g, sight, argv, env, &r, err) : err_oom(err);
 	if (code >= 0)
@@ -459,6 +422,7 @@ json_t *readback_json(const Readback *r)
 	js_set(o, "flipped_at_us", json_integer(r->flipped_at_us), &failed);
 	js_set(o, "fresh", json_boolean(r->fresh), &failed);
 	js_set(o, "drift", js_text(r->drift), &failed);
+	js_set(o, "seen", json_boolean(!r->unseen), &failed);
 	js_set(o, "same", json_boolean(r->same), &failed);
 	js_set(o, "words", js_text(r->words), &failed);
 	js_set(o, "values", TAKE_PTR(values), &failed);

@@ -29,7 +29,8 @@ typedef struct Readback {
 	int64_t started_at_us; /* of the process, realtime; 0: unknown */
 	int64_t flipped_at_us; /* of the link `current` */
 	bool fresh;	       /* the process is newer than the flip */
-	bool drifted;	       /* the unit was edited since it was adopted */
+	bool unseen;  /* a container's client was all that was found: nothing is the same */
+	bool drifted; /* the unit was edited since it was adopted */
 	char drift[READBACK_DRIFT_SIZE];
 	ReadValue *values;
 	size_t n;
@@ -56,12 +57,12 @@ int readback_judge(const Adoption *a, const Generation *g, const ProcessSight *s
  * sentence in `ret`; "" when neither. Reads the files that are adopted in part. */
 void readback_drift(const Adoption *a, const UnitFile *files, size_t n, char *ret, size_t size);
 /* The real thing: `pid` is the unit's main process (0: it has none); where that is a shell or the
- * like, the program that it started is looked at. `files` are the unit's now, for drift. -EACCES:
- * not our process to look at. -EAGAIN: the
- * program has not been executed yet. */
+ * like, the program that it started is looked at, and where it is `docker run` the program inside.
+ * `files` are the unit's now, for drift. -EACCES: not our process to look at. -EAGAIN: the program
+ * has not been executed yet. */
 int readback_process(const Adoption *a, const Generation *g, pid_t pid, const UnitFile *files,
 		     size_t n_files, int64_t flipped_at_us, Readback *ret, Err *err) _must_check_;
-/* {"pid", "started_at_us", "flipped_at_us", "fresh", "drift", "same", "words", "values":
+/* {"pid", "started_at_us", "flipped_at_us", "fresh", "drift", "seen", "same", "words", "values":
  * [{"parameter", "target", "expected", "found" (null: not set), "where", "same"}]}. NULL: out of
  * memory. */
 json_t *readback_json(const Readback *r);

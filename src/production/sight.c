@@ -16,12 +16,16 @@
 
 #include "base/file.h"
 #include "base/str.h"
+#include "production/containerline.h"
 #include "production/internal.h"
 #include "production/unittext.h"
 
 enum {
 	WRAPPERS_MAX = 8, /* one inside the other */
 	STAT_MAX = 4096,
+	STATUS_MAX = 16384,
+	ARGS_MAX = 8192,
+	CONTAINER_MAKING_US = 3000000, /* from its client's start */
 };
 
 void sight_done(Sight *s)
@@ -89,14 +93,37 @@ static int64_t started_at_us(const Stat *st)
 	return now_us(CLOCK_REALTIME) - now_us(CLOCK_BOOTTIME) + since_boot;
 }
 
+int sight_split(const char *data, size_t len, char **ret_copy, char ***ret, Err *err)
+{
+	size_t n = 0;
+	if (len > READBACK_BYTES_MAX)
+		return err_set(err, -EFBIG, "the process has more than %d bytes of arguments",
+			       READBACK_BYTES_MAX);
+	_cleanup_free_ char *copy = calloc(1, len + 1);
+	_cleanup_free_ char **list = calloc(ARGS_MAX + 1, sizeof(*list));
+	if (!copy || !list)
+		return err_oom(err);
+	if (len > 0)
+		memcpy(copy, data, len);
+	for (size_t at = 0; at < len; at += strlen(copy + at) + 1) {
+		if (n == ARGS_MAX)
+			return err_set(err, -EFBIG, "the process has more than %d arguments",
+				       ARGS_MAX);
+		list[n++] = copy + at;
+	}
+	*ret_copy = TAKE_PTR(copy);
+	*ret = TAKE_PTR(list);
+	return 0;
+}
+
 /* --- Which process ---------------------------------------------------------------------------- */
 
 bool is_wrapper(const char *argv0)
 {
-	static const char *const names[] = {"sh",    "bash",	  "dash",    "ash",    "zsh",
-					    "ksh",   "mksh",	  "busybox", "su",     "runuser",
-					    "sudo",  "doas",	  "timeout", "tini",   "dumb-init",
-					    "flock", "catatonit", "unshare", "nsenter"};
+	static const char *const names[] = {
+	    "sh",	 "bash",  "dash",      "ash",	  "zsh",     "ksh",	   "mksh",
+	    "busybox",	 "su",	  "runuser",   "sudo",	  "doas",    "timeout",	   "tini",
+	    "dumb-init", "flock", "catatonit", "unshare", "nsenter", "docker-init"};
 	const char *slash = strrchr(argv0, '/');
 	const char *name = slash ? slash + 1 : argv0;
 	if (*name == '-')
@@ -176,6 +203,105 @@ static pid_t behind_wrappers(const Adoption *a, pid_t pid)
 		pid = child;
 	}
 	return pid;
+}
+
+/* --- Containers ------------------------------------------------------------------------------- */
+
+/* Is it number 1 of a namespace of its own? That is what an engine starts. */
+static bool begins_a_namespace(pid_t pid)
+{
+	_cleanup_free_ char *text = NULL;
+	size_t len;
+	Err unheard = ERR_INIT;
+	if (proc_read(pid, "status", STATUS_MAX, &text, &len, &unheard) < 0)
+		return false;
+	const char *at = strstr(text, "\nNSpid:");
+	size_t n = 0;
+	long last = 0;
+	for (at = at ? at + 7 : ""; *at && *at != '\n'; n++) {
+		char *end;
+		last = strtol(at, &end, 10);
+		if (end == at)
+			break;
+		at = end;
+	}
+	return n > 1 && last == 1;
+}
+
+/* Are these words there, one behind the other? */
+static bool has_in_a_row(char *const *argv, char *const *words)
+{
+	for (; *argv; argv++) {
+		size_t i = 0;
+		while (words[i] && argv[i] && strcmp(words[i], argv[i]) == 0)
+			i++;
+		if (!words[i])
+			return true;
+	}
+	return !*words;
+}
+
+static bool was_started_with(pid_t pid, char *const *words)
+{
+	_cleanup_free_ char *cmdline = NULL;
+	_cleanup_free_ char *copy = NULL;
+	_cleanup_free_ char **argv = NULL;
+	size_t len;
+	Err unheard = ERR_INIT;
+	return proc_read(pid, "cmdline", READBACK_BYTES_MAX, &cmdline, &len, &unheard) >= 0 &&
+	       sight_split(cmdline, len, &copy, &argv, &unheard) >= 0 && has_in_a_row(argv, words);
+}
+
+/* The engine starts it, so it is nobody's child here, and its name is the engine's. But it is
+ * younger than the client that asked for it, and was given the words behind the image. 0: none is,
+ * or more than one. */
+static pid_t container_of(char *const *words, uint64_t since_ticks)
+{
+	pid_t found = 0;
+	size_t n = 0;
+	Err unheard = ERR_INIT;
+	DIR *dir = opendir("/proc");
+	if (!dir)
+		return 0;
+	for (struct dirent *e; (e = readdir(dir));) {
+		char *end;
+		Stat st;
+		pid_t pid = (pid_t)strtol(e->d_name, &end, 10);
+		if (*end || pid <= 0 || stat_read(pid, &st, &unheard) < 0 ||
+		    st.start_ticks < since_ticks || !begins_a_namespace(pid) ||
+		    !was_started_with(pid, words))
+			continue;
+		found = pid;
+		n++;
+	}
+	closedir(dir);
+	return n == 1 ? found : 0;
+}
+
+/* A container's client is not what is meant. Where what it started is not found it stays, and says
+ * so by its words. */
+static int behind_client(const Adoption *a, pid_t *pid, Err *err)
+{
+	_cleanup_free_ char *cmdline = NULL;
+	_cleanup_free_ char *copy = NULL;
+	_cleanup_free_ char **argv = NULL;
+	size_t len, options, words;
+	Stat st;
+	int r = proc_read(*pid, "cmdline", READBACK_BYTES_MAX, &cmdline, &len, err);
+	if (r >= 0)
+		r = sight_split(cmdline, len, &copy, &argv, err);
+	if (r < 0 || !container_line(argv, &options, &words))
+		return r;
+	r = stat_read(*pid, &st, err);
+	if (r < 0)
+		return r;
+	pid_t inside = container_of(argv + words, st.start_ticks);
+	if (inside > 0)
+		*pid = behind_wrappers(a, inside);
+	else if (now_us(CLOCK_REALTIME) - started_at_us(&st) < CONTAINER_MAKING_US)
+		return err_set(err, -EAGAIN, "the container of process %d is not there yet",
+			       (int)*pid);
+	return 0;
 }
 
 /* --- Its files -------------------------------------------------------------------------------- */
@@ -295,7 +421,9 @@ int sight_read(const Adoption *a, pid_t main_pid, Sight *ret, Err *err)
 	if (r < 0)
 		return r;
 	s.p.pid = behind_wrappers(a, main_pid);
-	r = stat_read(s.p.pid, &before, err);
+	r = behind_client(a, &s.p.pid, err);
+	if (r >= 0)
+		r = stat_read(s.p.pid, &before, err);
 	if (r >= 0)
 		r = read_words(&s, err);
 	if (r >= 0)

@@ -284,7 +284,7 @@ def an_instance_of_a_template_with_an_escaped_name():
 
 
 def a_container_is_adopted_through_its_command_line():
-    unit("box.service", f"ExecStart={DIR}/docker run --rm -m 8g -e SIZE=small --gpus all vllm/vllm:v1 --model q -m 0.5\n")
+    unit("box.service", f"User=root\nExecStart={DIR}/docker run --rm -m 8g -e SIZE=small --gpus all vllm/vllm:v1 --model q -m 0.5\n")
     must("systemctl", "restart", "box.service")
     dream("adopt", "box.service", "util=-m", "size=SIZE", "other=OTHER", "--value", "other=1", "--yes")
     with Helper() as h:
@@ -295,11 +295,35 @@ def a_container_is_adopted_through_its_command_line():
         answer = h.do(do="readback", unit="box.service")
         assert [(v["parameter"], v["found"]) for v in answer["readback"]["values"]] == \
             [("util", "0.4"), ("size", "tiny"), ("other", "1")], answer
-        assert answer["readback"]["same"], answer
+        assert answer["readback"]["same"] and answer["readback"]["seen"], answer
+        # It is the program inside that was looked at, not the client that asked for it.
+        assert answer["readback"]["pid"] != answer["state"]["main_pid"], answer
+        with open(f"/proc/{answer['readback']['pid']}/cmdline") as f:
+            assert f.read().split("\0")[0] == "server"
         h.do(do="commit", rollout="r")
     want = "run --rm -m 8g -e SIZE=tiny --gpus all -e OTHER=1 vllm/vllm:v1 --model q -m 0.4"
     assert words("box.service").decode().split("\0")[1:-1] == want.split()
     give_all_back()
+
+
+def what_a_container_makes_of_its_arguments_counts_and_not_what_its_client_says():
+    for image, seen, found in (("deaf/vllm:v1", False, "0.4"), ("none/vllm:v1", False, "0.4"), ("script/vllm:v1", True, None)):
+        unit("box.service", f"User=root\nExecStart={DIR}/docker run --rm {image} --model q -m 0.5\n")
+        must("systemctl", "restart", "box.service")
+        dream("adopt", "box.service", "util=-m", "--yes")
+        with Helper() as h:
+            to = h.do(do="prepare", values={"util": "0.4"})["generation"]
+            h.do(do="begin", rollout="r", **{"from": h.do(do="status")["current"]})
+            h.do(do="flip", rollout="r", to=to)
+            assert h.do(do="restart", unit="box.service")["result"] == "done"
+            back = h.do(do="readback", unit="box.service")["readback"]
+            value = back["values"][0]
+            assert not back["same"] and not value["same"], (image, back)
+            assert back["seen"] is seen and value["found"] == found, (image, back)
+            assert ("not seen into" in back["words"]) is not seen, (image, back)
+            h.do(do="undo")
+        must("systemctl", "stop", "box.service")
+        give_all_back()
 
 
 # --- What goes wrong ------------------------------------------------------------------------------
@@ -526,6 +550,7 @@ def main():
         a_key_of_the_config_file_changes_and_its_comments_stay,
         an_instance_of_a_template_with_an_escaped_name,
         a_container_is_adopted_through_its_command_line,
+        what_a_container_makes_of_its_arguments_counts_and_not_what_its_client_says,
         a_later_edit_is_drift_until_the_unit_is_adopted_anew,
         giving_back_an_edited_unit_promises_no_value_and_a_unit_that_is_gone_is_said_so,
         without_its_values_a_unit_does_not_start_at_all,

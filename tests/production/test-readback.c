@@ -156,7 +156,9 @@ TEST(a_variable_is_found_by_its_whole_name)
 	CHECK(judged(&b)->same && b.r.values[0].twice);
 }
 
-TEST(of_a_container_the_arguments_of_its_program_and_its_own_variables_count)
+/* It says what was asked for, not what runs: where no process of the container was found it is all
+ * that there is, and proves nothing. */
+TEST(what_a_containers_client_was_told_is_said_and_never_the_same)
 {
 	BENCH(b);
 	target(&b, "util", TARGET_FLAG, "--util", NULL, "0.5");
@@ -164,12 +166,19 @@ TEST(of_a_container_the_arguments_of_its_program_and_its_own_variables_count)
 	ENVIRON(&b, "SIZE=small\0"); /* of the docker client: means nothing inside */
 	CMDLINE(&b, "/usr/bin/docker\0run\0--rm\0-e\0SIZE=tiny\0--util\0000.9\0image\0serve\0"
 		    "--util\0000.5\0");
-	CHECK(judged(&b)[0].same && b.r.values[1].same);
+	CHECK(!judged(&b)[0].same && !b.r.values[1].same && !b.r.same && b.r.unseen);
+	CHECK_STR(b.r.values[0].found, "0.5");
+	CHECK_STR(b.r.values[1].found, "tiny");
+	CHECK(strstr(b.r.words, "container that is not seen into"));
 	CMDLINE(&b, "docker\0run\0--rm\0image\0--util\0000.5\0-e\0SIZE=tiny\0");
-	CHECK(judged(&b)[0].same && !b.r.values[1].same);
+	CHECK(!judged(&b)[1].same && !b.r.values[1].found);
 	CMDLINE(&b, "docker\0run\0-eSIZE=tiny\0--env=SIZE=base\0image\0--util=0.5\0");
-	CHECK(judged(&b)[0].same && !b.r.values[1].same);
+	CHECK(judged(&b)[1].found);
 	CHECK_STR(b.r.values[1].found, "base");
+	/* What runs inside is a program like any other. */
+	ENVIRON(&b, "SIZE=tiny\0");
+	CMDLINE(&b, "/usr/bin/serve\0--util\0000.5\0");
+	CHECK(judged(&b)[0].same && b.r.values[1].same && b.r.same && !b.r.unseen);
 }
 
 TEST(a_key_of_a_file_counts_only_where_the_environment_says_nothing)
