@@ -109,6 +109,27 @@ int write_all(int fd, const void *data, size_t len)
 	return 0;
 }
 
+static bool is_new(const struct stat *st)
+{
+	if (st->st_uid != 0)
+		return false;
+	return S_ISDIR(st->st_mode) ||
+	       (S_ISREG(st->st_mode) && st->st_size == 0 && st->st_nlink == 1);
+}
+
+void file_give(int fd, const char *path)
+{
+	struct stat st, there, folder;
+	_cleanup_free_ char *dir = geteuid() == 0 ? path_dir(path) : NULL;
+	if (!dir || stat(dir, &folder) < 0 || folder.st_uid == 0)
+		return;
+	/* Not what a link of the folder's owner leads to. */
+	if (fstat(fd, &st) < 0 || lstat(path, &there) < 0 || !is_new(&st) ||
+	    st.st_dev != there.st_dev || st.st_ino != there.st_ino)
+		return;
+	(void)!fchown(fd, folder.st_uid, folder.st_gid);
+}
+
 /* A new file beside `path`. The name carries our pid; O_EXCL steps over what a dead process with
  * the same pid left behind. */
 static int open_temporary(const char *path, mode_t mode, char **ret_name, Err *err)
@@ -125,6 +146,7 @@ static int open_temporary(const char *path, mode_t mode, char **ret_name, Err *e
 			return err_oom(err);
 		int fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
 		if (fd >= 0) {
+			file_give(fd, name);
 			*ret_name = TAKE_PTR(name);
 			return fd;
 		}
@@ -170,6 +192,7 @@ int file_append(const char *path, const void *data, size_t len, Err *err)
 	_cleanup_(close_fd) int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
 	if (fd < 0)
 		return err_set(err, -errno, "cannot append to '%s': %m", path);
+	file_give(fd, path);
 	int r = write_all(fd, data, len);
 	if (r < 0)
 		return err_set(err, r, "cannot append to '%s': %s", path, strerror(-r));
@@ -181,8 +204,14 @@ int file_append(const char *path, const void *data, size_t len, Err *err)
 /* One level; that it is there already is success. */
 static int make_one(const char *path, mode_t mode, Err *err)
 {
-	if (mkdir(path, mode) == 0)
+	if (mkdir(path, mode) == 0) {
+		_cleanup_(close_fd) int fd =
+		    geteuid() == 0 ? open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+				   : -1;
+		if (fd >= 0)
+			file_give(fd, path);
 		return 0;
+	}
 	int why = errno;
 	struct stat st;
 	if (stat(path, &st) == 0) {

@@ -22,6 +22,11 @@ int write_all(int fd, const void *data, size_t len) _must_check_;
  * write is completed or reported. Not synced. */
 int file_append(const char *path, const void *data, size_t len, Err *err) _must_check_;
 
+/* What root makes in a folder of somebody else's belongs to that one, as if they had made it: after
+ * a command of root the daemon can go on with its folders. `fd` is the file at `path`, which may be
+ * new: one that has content, another name or is somebody's already is left as it is. dir_make() and
+ * file_write() do it by themselves. */
+void file_give(int fd, const char *path);
 /* mkdir -p. */
 int dir_make(const char *path, mode_t mode, Err *err) _must_check_;
 

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/json.h"
 #include "base/str.h"
 
@@ -41,6 +42,7 @@ int log_open(const LogSpec *spec, Log **ret, Err *err)
 		l->fd = open(l->path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0644);
 		if (l->fd < 0)
 			return err_set(err, -errno, "cannot open the log '%s': %m", l->path);
+		file_give(l->fd, l->path);
 	}
 	*ret = TAKE_PTR(l);
 	return 0;

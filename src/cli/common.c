@@ -158,6 +158,8 @@ int cli_store_path(const Plan *plan, char **ret)
 	return *ret ? 0 : cli_oom();
 }
 
+#define MACHINE_STATE "/var/lib/dream/"
+
 static bool is_absent(const char *path)
 {
 	return access(path, F_OK) != 0 && errno == ENOENT;
@@ -176,8 +178,13 @@ int cli_open_store(const char *path, StoreMode mode, Store **ret)
 		if (dir_make(dir, 0700, &err) < 0)
 			return cli_fail(EXIT_FAILED, &err);
 	}
-	return store_open(path, mode, &clock_system, ret, &err) < 0 ? cli_fail(EXIT_FAILED, &err)
-								    : 0;
+	int r = store_open(path, mode, &clock_system, ret, &err);
+	if (r == -EACCES && strncmp(path, MACHINE_STATE, strlen(MACHINE_STATE)) == 0)
+		return cli_failf(EXIT_FAILED,
+				 "%s; it is the daemon's, and only root may read it beside; "
+				 "approvers see through 'dream status' what waits for them",
+				 err.msg);
+	return r < 0 ? cli_fail(EXIT_FAILED, &err) : 0;
 }
 
 int cli_store(const Plan *plan, StoreMode mode, Store **ret)

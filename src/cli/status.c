@@ -42,7 +42,7 @@ static int ask_helper(json_t **ret, Err *err)
 }
 
 /* From the store and the helper; what neither says stays unsaid. */
-static int look_alone(const Options *o, const char *why, json_t **ret)
+static int look_alone(const Options *o, const Err *why, json_t **ret)
 {
 	_cleanup_(config_freep) Plan *plan = NULL;
 	_cleanup_(store_closep) Store *store = NULL;
@@ -68,8 +68,9 @@ static int look_alone(const Options *o, const char *why, json_t **ret)
 	    .now_us = clock_now_us(&clock_system),
 	};
 	json_t *s = status_json(&source), *d = json_object();
-	js_set(d, "running", json_false(), &failed);
-	js_set(d, "why", js_text(why), &failed);
+	/* Whoever may not ask cannot tell. */
+	js_set(d, "running", why->code == -EACCES ? json_null() : json_false(), &failed);
+	js_set(d, "why", js_text(why->msg), &failed);
 	js_set(s, "daemon", d, &failed);
 	if (unread)
 		failed |= json_array_append_new(json_object_get(s, "problems"),
@@ -101,7 +102,7 @@ static int look(const Options *o)
 	Err err = ERR_INIT;
 	int r = cli_ask_daemon(o->socket, json_pack("{s:s}", "do", "status"), &status, &err);
 	if (r == -ENOENT || r == -ECONNREFUSED || r == -EACCES || r == -ETIMEDOUT) {
-		r = look_alone(o, err.msg, &status);
+		r = look_alone(o, &err, &status);
 		return r ? r : print_status(o, status);
 	}
 	if (r < 0)

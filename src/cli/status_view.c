@@ -88,8 +88,9 @@ static void production_lines(const View *v, const json_t *p)
 	const json_t *change = json_object_get(p, "change");
 	if (js_int(p, "version", 0) == 0)
 		line(v, "production", "%s",
-		     current && *current ? "adopted, and no version of it is kept yet"
-					 : "nothing is adopted: 'dream adopt' does it");
+		     !current	? "not known: see the problems below"
+		     : *current ? "adopted, and no version of it is kept yet"
+				: "nothing is adopted: 'dream adopt' does it");
 	else
 		line(v, "production", "version %" PRId64 " since %s (%s by %s), generation %s",
 		     js_int(p, "version", 0), when(p, "since_us", at), js_str(p, "why", "?"),
@@ -311,7 +312,9 @@ static void daemon_line(const View *v, const json_t *d)
 	char at[32];
 	const char *mistake = js_str(d, "configuration_error", NULL);
 	if (!js_bool(d, "running", false)) {
-		line(v, "daemon", "down: %s", js_str(d, "why", "nobody answers"));
+		bool known = !json_is_null(json_object_get(d, "running"));
+		line(v, "daemon", "%s%s",
+		     known ? "down: " : "not asked: ", js_str(d, "why", "nobody answers"));
 		return;
 	}
 	line(v, "daemon", "up since %s, process %" PRId64 ", %s", when(d, "since_us", at),

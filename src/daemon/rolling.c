@@ -34,8 +34,6 @@ static void on_event(void *ctx, const RolloutEvent *e)
 	if (e->machine && e->machine->phase != g->phase) {
 		g->phase = e->machine->phase;
 		g->since_us = clock_now_us(d->clock);
-		if (g->phase == PHASE_ASKED)
-			daemon_told(d, ALERT_ASKED, e->text);
 	}
 	if (e->details) {
 		json_decref(g->details);
@@ -87,13 +85,15 @@ static void on_done(void *ctx, const Machine *m, const Err *err)
 {
 	Daemon *d = ctx;
 	Rolling *g = &d->rolling;
-	_cleanup_free_ char *words = str_fmt("%s: %s%s%s", g->what, machine_result_name(m->result),
-					     err ? ": " : "", err ? err->msg : "");
+	const char *last = g->n_steps > 0 ? g->steps[g->n_steps - 1] : NULL;
+	const char *otherwise = err ? err->msg : machine_result_name(m->result);
+	_cleanup_free_ char *words = str_fmt("%s: %s", g->what, last ? last : otherwise);
 	if (words) {
 		daemon_say(d, err ? LOG_ERROR_ : LOG_INFO_, "rollout.done", "%s", words);
 		daemon_told(d, alert_of(m->result), words);
 	}
 	forget(g);
+	d->drift.generation[0] = '\0'; /* another one by now, perhaps */
 	daemon_helper_rest(d);
 	plan_turn(d);
 	rolling_turn(d);
@@ -105,7 +105,12 @@ static void on_done(void *ctx, const Machine *m, const Err *err)
 /* --- Beginning ----------------------------------------------------------------------------------
  */
 
-static const RolloutHandler handler = {.event = on_event, .done = on_done};
+static void on_asked(void *ctx, const char *words)
+{
+	daemon_told(ctx, ALERT_ASKED, words);
+}
+
+static const RolloutHandler handler = {.event = on_event, .asked = on_asked, .done = on_done};
 
 static int world(Daemon *d, RolloutWorld *ret, Err *err)
 {

@@ -23,6 +23,8 @@ enum {
 	STEP_MS = 10,
 };
 
+#define MACHINE_DIR "/run/dream" /* its owner is the machine's daemon, where there is one */
+
 struct Lease {
 	int fd;
 	LeaseInfo info;
@@ -37,6 +39,12 @@ static bool lasts(const char *runtime)
 	return runtime && *runtime == '/' && strncmp(runtime, "/run/user/", 10) != 0;
 }
 
+static bool is_ours(const char *dir)
+{
+	struct stat st;
+	return lstat(dir, &st) == 0 && S_ISDIR(st.st_mode) && st.st_uid == geteuid();
+}
+
 int lease_default_dir(char **ret, Err *err)
 {
 	const char *runtime = getenv("XDG_RUNTIME_DIR");
@@ -44,8 +52,8 @@ int lease_default_dir(char **ret, Err *err)
 
 	if (lasts(runtime))
 		dir = path_join(runtime, "dream");
-	else if (geteuid() == 0)
-		dir = strdup("/run/dream");
+	else if (geteuid() == 0 || is_ours(MACHINE_DIR)) /* root and the machine's daemon */
+		dir = strdup(MACHINE_DIR);
 	else
 		dir = str_fmt("/tmp/dream-%u", (unsigned)geteuid());
 	if (!dir)
@@ -54,7 +62,8 @@ int lease_default_dir(char **ret, Err *err)
 	return 0;
 }
 
-/* Nobody else may be able to put a file or link of theirs in our place. */
+/* Nobody else may be able to put a file or link of theirs in our place; but root takes its turn
+ * with whoever's the folder is, and opens nothing there but plain files. */
 static int open_dir(const char *dir, int *ret, Err *err)
 {
 	struct stat st;
@@ -67,7 +76,7 @@ static int open_dir(const char *dir, int *ret, Err *err)
 			       strerror(errno));
 	if (fstat(fd, &st) < 0)
 		r = err_set(err, -errno, "cannot look at %s: %s", dir, strerror(errno));
-	else if (st.st_uid != geteuid() && st.st_uid != 0)
+	else if (st.st_uid != geteuid() && st.st_uid != 0 && geteuid() != 0)
 		r = err_set(err, -EPERM,
 			    "the folder of GPU leases %s belongs to user %u, not to us; remove it "
 			    "or set XDG_RUNTIME_DIR",
@@ -93,6 +102,14 @@ static bool uuid_is_name(const char *uuid)
 	return n > 0 && n <= UUID_MAX;
 }
 
+/* What root makes the folder's owner can take, too. */
+static void give(int dir_fd, int fd, const struct stat *st)
+{
+	struct stat dir;
+	if (st->st_uid == 0 && st->st_size == 0 && fstat(dir_fd, &dir) == 0 && dir.st_uid != 0)
+		(void)!fchown(fd, dir.st_uid, dir.st_gid);
+}
+
 static int open_file(int dir_fd, const char *name, Err *err)
 {
 	struct stat st;
@@ -100,11 +117,12 @@ static int open_file(int dir_fd, const char *name, Err *err)
 	if (fd < 0)
 		return err_set(err, -errno, "cannot open the GPU lease %s: %s", name,
 			       strerror(errno));
-	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_nlink != 1) {
 		close(fd);
 		return err_set(err, -EPERM, "the GPU lease %s is not a regular file; remove it",
 			       name);
 	}
+	give(dir_fd, fd, &st);
 	return fd;
 }
 

@@ -56,6 +56,7 @@ static int place_key_file(const char *path, const char *tmp, const char *data, s
 	if (fd < 0)
 		return err_set(err, -errno, "cannot write the signing key %s: %s", path,
 			       strerror(errno));
+	file_give(fd, tmp);
 	int r = write_all(fd, data, len);
 	if (r == 0 && fsync(fd) < 0)
 		r = -errno;

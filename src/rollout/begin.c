@@ -278,10 +278,12 @@ int rollout_start(const RolloutWorld *w, const char *promotion, const RolloutHan
 	int e = prepare(r, promotion, err);
 	if (e < 0)
 		return e;
+	str_addf(&text, "promotion %s, ", r->promotion_id);
 	rollout_mask_text(r, UINT32_MAX, &text);
-	rollout_say(r, NULL, "%s: promotion %s, %s; approved by %s", r->id, r->promotion_id,
-		    text.s ? text.s : "", r->by.name);
-	rollout_alert(r, ALERT_ROLLOUT_STARTED, text.s ? text.s : "");
+	str_addf(&text, "; approved by %s", r->by.name);
+	const char *words = text.s && !text.failed ? text.s : "a rollout";
+	rollout_say(r, NULL, "%s: %s", r->id, words);
+	rollout_alert(r, ALERT_ROLLOUT_STARTED, words);
 	rollout_later(r, EVENT_START, "%s", "");
 	*ret = TAKE_PTR(r);
 	return 0;

@@ -217,8 +217,9 @@ int rollout_decide(Rollout *r, bool go_on, const Approver *by, Err *err)
 		r->later = sd_event_source_disable_unref(r->later);
 	if (r->later)
 		return err_set(err, -EAGAIN, "the rollout is just taking a step; say it once more");
-	rollout_later(r, go_on ? EVENT_CONTINUE : EVENT_ABORT, "%s says so%s%s", by->name,
-		      by->reason[0] ? ": " : "", by->reason);
+	rollout_later(r, go_on ? EVENT_CONTINUE : EVENT_ABORT, "%s %s%s%s", by->name,
+		      go_on ? "lets it go on" : "takes it back", by->reason[0] ? ": " : "",
+		      by->reason);
 	return 0;
 }
 

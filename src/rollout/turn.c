@@ -20,6 +20,7 @@ int turn_take(const char *dir, int *ret_fd, Err *err)
 	int fd = open(path, O_RDONLY | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NOFOLLOW, 0644);
 	if (fd < 0)
 		return err_set(err, -errno, "cannot open %s: %m", path);
+	file_give(fd, path);
 	if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
 		*ret_fd = fd;
 		return 0;

@@ -71,6 +71,7 @@ static int lock_file(const char *dir, const char *name, int steps, Err *err)
 	int fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return err_set(err, -errno, "cannot open %s: %s", path, strerror(errno));
+	file_give(fd, path);
 	while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
 		int e = errno;
 		if ((e == EWOULDBLOCK || e == EINTR) && steps-- > 0) {

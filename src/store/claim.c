@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/str.h"
 #include "store/internal.h"
 
@@ -81,6 +82,7 @@ int store_claim(const char *store_path, const char *experiment, StoreClaim **ret
 	if (c->fd < 0)
 		return err_set(err, -errno, "cannot claim the experiment %s: %s: %s", experiment,
 			       path, strerror(errno));
+	file_give(c->fd, path);
 	int r = take(c->fd, path, ret_holder, err);
 	if (r > 0)
 		*ret = TAKE_PTR(c);

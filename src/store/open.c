@@ -88,6 +88,17 @@ static int open_read(Store *s, Err *err)
 	return r < 0 ? r : schema_prepare(s, err);
 }
 
+/* SQLite gives its files beside a database to the database's owner; the database itself is ours to
+ * give. What cannot be made here is reported when it is opened. */
+static void make_empty(const char *path)
+{
+	int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOCTTY | O_NOFOLLOW, 0644);
+	if (fd < 0)
+		return;
+	file_give(fd, path);
+	(void)close(fd);
+}
+
 static int open_write(Store *s, Err *err)
 {
 	_cleanup_free_ char *dir = path_dir(s->path);
@@ -97,6 +108,8 @@ static int open_write(Store *s, Err *err)
 	int r = is_new ? dir_make(dir, 0755, err) : 0;
 	if (r == 0)
 		r = lock_open(s->path, &s->lock_fd, err);
+	if (r == 0 && is_new)
+		make_empty(s->path);
 	if (r == 0)
 		r = connect_to(s, s->path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, err);
 	if (r == 0)

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/json.h"
 #include "base/str.h"
 #include "record/chain.h"
@@ -33,6 +34,7 @@ int lock_open(const char *store_path, int *ret_fd, Err *err)
 	if (fd < 0)
 		return err_set(err, -errno, "cannot write the store %s: its lock file %s: %s",
 			       store_path, path, strerror(errno));
+	file_give(fd, path);
 	*ret_fd = fd;
 	return 0;
 }

@@ -75,6 +75,7 @@ static int open_file(History *h, Err *err)
 	h->fd = open(h->path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0640);
 	if (h->fd < 0)
 		return err_set(err, -errno, "cannot open the history '%s': %m", h->path);
+	file_give(h->fd, h->path);
 	return 0;
 }
 

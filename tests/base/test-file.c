@@ -226,3 +226,39 @@ TEST(the_folder_of_a_path)
 	check_dir("/", "/");
 	check_dir("", ".");
 }
+
+static uid_t owner(const char *path)
+{
+	struct stat st;
+	CHECK_INT(lstat(path, &st), 0);
+	return st.st_uid;
+}
+
+TEST(what_root_makes_in_anothers_folder_is_that_ones)
+{
+	enum {
+		OTHER = 12345
+	};
+	if (geteuid() != 0)
+		SKIP("needs root");
+	SCRATCH(dir);
+	_cleanup_free_ char *theirs = path_join(dir, "theirs"), *ours = path_join(dir, "ours");
+	_cleanup_free_ char *deep = path_join(theirs, "a/b"), *file = path_join(deep, "f");
+	_cleanup_free_ char *log = path_join(theirs, "log"), *link = path_join(theirs, "link");
+	CHECK_OK(dir_make(theirs, 0755, NULL));
+	CHECK_INT(chown(theirs, OTHER, OTHER), 0);
+	CHECK_OK(dir_make(deep, 0700, NULL));
+	CHECK_OK(file_write(file, 0600, "x", 1, NULL));
+	CHECK_OK(file_append(log, "line\n", 5, NULL));
+	CHECK_INT(owner(deep), OTHER);
+	CHECK_INT(owner(file), OTHER);
+	CHECK_INT(owner(log), OTHER);
+	/* What is there already, and what a link leads to, stays whose it is. */
+	CHECK_OK(file_write(ours, 0600, "", 0, NULL));
+	CHECK_INT(symlink(ours, link), 0);
+	CHECK_OK(file_append(link, "line\n", 5, NULL));
+	CHECK_INT(owner(ours), 0);
+	CHECK_INT(chown(log, 0, 0), 0);
+	CHECK_OK(file_append(log, "line\n", 5, NULL));
+	CHECK_INT(owner(log), 0);
+}
