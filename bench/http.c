@@ -15,17 +15,21 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/timerfd.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "row.h"
 
 #include "base/clock.h"
+#include "connect/connect.h"
+#include "connect/server.h"
 #include "http/client.h"
 #include "http/server.h"
 
 enum {
 	UNARY = 200000,
+	CONNECTIONS = 5000, /* one after another leaves a port occupied for a minute */
 	IN_FLIGHT = 64,
 	PERIOD_US = 20000,
 	EVENTS = 150, /* of each stream */
@@ -282,6 +286,7 @@ typedef struct Bench {
 	sd_event *loop;
 	HttpClient *client;
 	const char *path;
+	bool close_each;
 	int64_t to_start, running, failed;
 	int64_t events;
 	double *errors_us; /* of the time stamps */
@@ -343,7 +348,7 @@ static Cost measure(Bench *b, Peer (*start)(void), int64_t calls, int at_once)
 	if (sd_event_new(&b->loop) < 0 || httptarget_parse(url, &target, &err) < 0 ||
 	    httploop_new(b->loop, &http, &err) < 0)
 		fail(err.msg);
-	HttpClientSpec spec = {.target = &target};
+	HttpClientSpec spec = {.target = &target, .close_each = b->close_each};
 	if (httpclient_new(http, &spec, &b->client, &err) < 0)
 		fail(err.msg);
 
@@ -411,6 +416,55 @@ static void bench_stream(Peer (*start)(void), bool ours, int streams)
 	row(what, errors[b.n_errors * 99 / 100] / 1e3, "ms", ROW_NO_GOAL, 0);
 }
 
+/* Who connects for the client, as dream-connect does for the daemon; on the server's processor. */
+static Peer start_broker(const char *path)
+{
+	struct sockaddr_un a = {.sun_family = AF_UNIX};
+	snprintf(a.sun_path, sizeof(a.sun_path), "%s", path);
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0 || bind(fd, (struct sockaddr *)&a, sizeof(a)) < 0 || listen(fd, SOMAXCONN) < 0)
+		fail("listen");
+	Peer p = {.pid = fork()};
+	if (p.pid < 0)
+		fail("fork");
+	if (p.pid == 0) {
+		sd_event *loop;
+		ConnectServer *s;
+		pin(0);
+		if (sd_event_new(&loop) < 0 || connectserver_new(loop, fd, (uid_t)-1, &s, NULL) < 0)
+			fail("broker");
+		(void)sd_event_loop(loop);
+		_exit(0);
+	}
+	(void)close(fd);
+	return p;
+}
+
+/* A connection for each request, made by ourselves and then by another. */
+static void bench_connections(void)
+{
+	char dir[] = "/tmp/dream-bench-XXXXXX", path[64];
+	Bench b = {.path = "/v1/completions", .close_each = true};
+	if (!mkdtemp(dir))
+		fail("mkdtemp");
+	snprintf(path, sizeof(path), "%s/socket", dir);
+	Cost own = measure(&b, start_bare, CONNECTIONS, 1);
+	Peer broker = start_broker(path);
+	if (setenv(CONNECT_VARIABLE, path, 1) < 0)
+		fail("setenv");
+	Cost brokered = measure(&b, start_bare, CONNECTIONS, 1);
+	double broker_us = stop(&broker);
+	(void)unsetenv(CONNECT_VARIABLE);
+	(void)unlink(path);
+	(void)rmdir(dir);
+	row("a request on a new connection", own.wall_us / CONNECTIONS, "us", ROW_NO_GOAL, 0);
+	row("  the client's CPU", own.client_us / CONNECTIONS, "us", ROW_NO_GOAL, 0);
+	row("the same through dream-connect", brokered.wall_us / CONNECTIONS, "us", ROW_AT_MOST,
+	    500);
+	row("  the client's CPU", brokered.client_us / CONNECTIONS, "us", ROW_NO_GOAL, 0);
+	row("  dream-connect's CPU", broker_us / CONNECTIONS, "us", ROW_NO_GOAL, 0);
+}
+
 int main(void)
 {
 	struct rusage u;
@@ -423,5 +477,6 @@ int main(void)
 	bench_unary(start_ours, true);
 	bench_stream(start_ours, true, 32);
 	bench_stream(start_ours, true, 256);
+	bench_connections();
 	return 0;
 }

@@ -77,12 +77,8 @@ int connect_ask(const char *path, const struct sockaddr *to, int *ret_fd)
 	WireQuestion q = {.verb = WIRE_CONNECT};
 	if (to->sa_family == AF_INET) {
 		memcpy(&q.to.v4, to, sizeof(q.to.v4));
-		if (q.to.v4.sin_addr.s_addr == htonl(INADDR_ANY))
-			q.to.v4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	} else if (to->sa_family == AF_INET6) {
 		memcpy(&q.to.v6, to, sizeof(q.to.v6));
-		if (IN6_IS_ADDR_UNSPECIFIED(&q.to.v6.sin6_addr))
-			q.to.v6.sin6_addr = in6addr_loopback;
 	} else {
 		return -EAFNOSUPPORT;
 	}

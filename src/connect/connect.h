@@ -24,14 +24,14 @@ const char *connect_path(void);
 
 /* --- A connection, for an event loop ---------------------------------------------------------- */
 
-/* Asks for one to `to` (AF_INET or AF_INET6; "any" is loopback, as for connect()). Never blocks.
- * *ret_fd becomes readable with the answer. -EAGAIN: busy; another errno of connect() to a unix
- * socket: it is not there, or we may not; -ENAMETOOLONG: no path of a socket. */
+/* Asks for one to `to` (AF_INET or AF_INET6). Never blocks. *ret_fd becomes readable with the
+ * answer. -EAGAIN: busy; another errno of connect() to a unix socket: it is not there, or we may
+ * not; -ENAMETOOLONG: no path of a socket. */
 int connect_ask(const char *path, const struct sockaddr *to, int *ret_fd) _must_check_;
-/* 0: *ret is a non-blocking TCP socket that is connected or about to be, as after connect().
- * Positive: the errno with which that was refused (EACCES: no address of loopback). -EAGAIN: no
- * answer yet. Another negative: it cannot answer (-ECONNRESET: it has ended, -EPERM: we may not
- * ask, -EBADMSG: that was no answer). Leaves `fd` open. */
+/* 0: *ret is a non-blocking TCP socket that is connected or about to be, as after connect(); to
+ * whom is to be looked at when it is. Positive: the errno with which that was refused (EACCES: no
+ * address of loopback). -EAGAIN: no answer yet. Another negative: it cannot answer (-ECONNRESET: it
+ * has ended, -EPERM: we may not ask, -EBADMSG: that was no answer). Leaves `fd` open. */
 int connect_answer(int fd, int *ret) _must_check_;
 /* What a negative result means, and what to do; a constant sentence. */
 const char *connect_why(int error);

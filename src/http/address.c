@@ -54,6 +54,27 @@ static size_t look_up(const HttpTarget *t, Address *ret, size_t max)
 	return n;
 }
 
+void addresses_of_loopback(Address *a, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (a[i].any.sa_family == AF_INET && a[i].v4.sin_addr.s_addr == htonl(INADDR_ANY))
+			a[i].v4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+		if (a[i].any.sa_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&a[i].v6.sin6_addr))
+			a[i].v6.sin6_addr = in6addr_loopback;
+	}
+}
+
+bool addresses_equal(const Address *a, const Address *b)
+{
+	if (a->any.sa_family != b->any.sa_family)
+		return false;
+	if (a->any.sa_family == AF_INET)
+		return a->v4.sin_port == b->v4.sin_port &&
+		       a->v4.sin_addr.s_addr == b->v4.sin_addr.s_addr;
+	return a->any.sa_family == AF_INET6 && a->v6.sin6_port == b->v6.sin6_port &&
+	       memcmp(&a->v6.sin6_addr, &b->v6.sin6_addr, sizeof(a->v6.sin6_addr)) == 0;
+}
+
 int addresses_find(const HttpTarget *t, Address *ret, size_t max, size_t *ret_n, Err *err)
 {
 	struct in_addr v4;

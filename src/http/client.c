@@ -54,7 +54,10 @@ static int client_open(HttpClient *c, const HttpClientSpec *spec, Err *err)
 		if (r < 0)
 			return r;
 	}
-	return addresses_find(spec->target, c->addresses, ADDRESSES_MAX, &c->n_addresses, err);
+	r = addresses_find(spec->target, c->addresses, ADDRESSES_MAX, &c->n_addresses, err);
+	if (r == 0 && c->loop->broker)
+		addresses_of_loopback(c->addresses, c->n_addresses);
+	return r;
 }
 
 int httpclient_new(HttpLoop *loop, const HttpClientSpec *spec, HttpClient **ret, Err *err)

@@ -140,15 +140,19 @@ static Conn *conn_new(HttpClient *client, int fd, ConnState state)
  * then connected to itself; and while it is, no server can take the port. */
 static bool is_mirror(const Conn *c)
 {
-	const Address *a = &c->client->addresses[c->address];
 	Address own = {.len = sizeof(own.un)};
-	if (getsockname(c->fd, &own.any, &own.len) < 0 || own.any.sa_family != a->any.sa_family)
-		return false;
-	if (a->any.sa_family == AF_INET)
-		return own.v4.sin_port == a->v4.sin_port &&
-		       own.v4.sin_addr.s_addr == a->v4.sin_addr.s_addr;
-	return a->any.sa_family == AF_INET6 && own.v6.sin6_port == a->v6.sin6_port &&
-	       memcmp(&own.v6.sin6_addr, &a->v6.sin6_addr, sizeof(own.v6.sin6_addr)) == 0;
+	return getsockname(c->fd, &own.any, &own.len) == 0 &&
+	       addresses_equal(&own, &c->client->addresses[c->address]);
+}
+
+/* A broker that was taken over could hand over anything: what is said here, tokens included, is for
+ * the server alone. */
+static bool is_foreign(const Conn *c)
+{
+	const Address *a = &c->client->addresses[c->address];
+	Address peer = {.len = sizeof(peer.un)};
+	return c->loop->broker && a->any.sa_family != AF_UNIX &&
+	       (getpeername(c->fd, &peer.any, &peer.len) < 0 || !addresses_equal(&peer, a));
 }
 
 /* Connected as far as the socket goes. */
@@ -338,9 +342,17 @@ static int take_socket(Conn *c, int fd)
 	return epoll_ctl(c->loop->epfd, EPOLL_CTL_ADD, fd, &e) < 0 ? -errno : 0;
 }
 
-static void hear_broker(Conn *c)
+/* It gave no connection, or a wrong one; it may be another one by the next time. */
+static void unasked(Conn *c, int r)
 {
 	HttpCall *call = c->call;
+	conn_close(c);
+	call->unasked = r;
+	timers_move(call->client->loop, call, now_us() + BROKER_WAIT_US);
+}
+
+static void hear_broker(Conn *c)
+{
 	int fd;
 	int r = connect_answer(c->fd, &fd);
 	if (r == 0) {
@@ -350,9 +362,7 @@ static void hear_broker(Conn *c)
 	} else if (r > 0) {
 		refused(c, r);
 	} else if (r != -EAGAIN) {
-		conn_close(c);
-		call->unasked = r;
-		timers_move(call->client->loop, call, now_us() + BROKER_WAIT_US);
+		unasked(c, r);
 	}
 }
 
@@ -479,6 +489,10 @@ static bool make_open(Conn *c, uint32_t events)
 			error = ECONNREFUSED;
 		if (error != 0) {
 			refused(c, error);
+			return false;
+		}
+		if (is_foreign(c)) {
+			unasked(c, -EBADMSG);
 			return false;
 		}
 		int r = opened(c);

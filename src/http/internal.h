@@ -135,6 +135,8 @@ int call_start(HttpClient *c, const HttpRequest *rq, const HttpHandler *h, void 
 /* address.c */
 int addresses_find(const HttpTarget *t, Address *ret, size_t max, size_t *ret_n,
 		   Err *err) _must_check_;
+void addresses_of_loopback(Address *a, size_t n);	  /* "any" is loopback, as for connect() */
+bool addresses_equal(const Address *a, const Address *b); /* of TCP */
 
 /* tls.c: results are bytes, 0 for the end, -EAGAIN, or another negative errno; `why` is a constant
  * text or untouched. */

@@ -5,6 +5,7 @@
 
 #include "base/file.h"
 #include "base/json.h"
+#include "connect/connect.h"
 #include "service/derive.h"
 #include "service/port.h"
 #include "worker/internal.h"
@@ -243,6 +244,18 @@ static int name_it(const Worker *w, Party *p, Err *err)
 
 /* --- All of them ----------------------------------------------------------------------------- */
 
+/* Who has a broker has no network, and neither has a process that it starts. */
+static int check_network(const Worker *w, const Party *p, Err *err)
+{
+	if (!connect_path() || w->job.spec.allocation.as != AS_PROCESSES ||
+	    !server_speaks_http(p->kind))
+		return 0;
+	return err_set(err, -ENETDOWN,
+		       "it would be a process of the daemon, which has no network: say `as: units` "
+		       "under evaluator in dream.yaml, or give dream.service one "
+		       "(docs/security.md)");
+}
+
 static int make_command(Worker *w, Party *p, Err *err)
 {
 	_cleanup_(container_done) ContainerRun run = {0};
@@ -250,6 +263,8 @@ static int make_command(Worker *w, Party *p, Err *err)
 	if (r >= 0)
 		r = open_container(w, p, &run, err);
 	bool contained = r > 0;
+	if (r == 0)
+		r = check_network(w, p, err);
 	if (r >= 0)
 		r = add_environment(p->spec, &p->command, err);
 	if (r >= 0)

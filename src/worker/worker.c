@@ -8,7 +8,6 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/json.h"
-#include "connect/connect.h"
 #include "systemd/journal.h"
 #include "worker/internal.h"
 
@@ -58,17 +57,6 @@ static bool needs_systemd(const Job *j)
 	for (size_t i = 0; i < j->n_services; i++)
 		needs |= j->services[i].from_unit && j->services[i].command.n == 0;
 	return needs && j->spec.allocation.as != AS_OBSERVE;
-}
-
-/* Who has a broker has no network, and neither has a process that it starts. */
-static int check_network(const Job *j, Err *err)
-{
-	if (!connect_path() || j->spec.allocation.as != AS_PROCESSES)
-		return 0;
-	return err_set(err, -ENETDOWN,
-		       "a trial's servers would be processes of the daemon, which has no network: "
-		       "say `as: units` under evaluator in dream.yaml, or give dream.service one "
-		       "(docs/security.md)");
 }
 
 static int open_systemd(Worker *w, Err *err)
@@ -122,9 +110,7 @@ static int open_contents(Worker *w, Err *err)
 
 static int prepare(Worker *w, Err *err)
 {
-	int r = check_network(&w->job, err);
-	if (r >= 0)
-		r = trialdir_make(&w->dir, err);
+	int r = trialdir_make(&w->dir, err);
 	if (r >= 0)
 		r = open_systemd(w, err);
 	if (r >= 0)

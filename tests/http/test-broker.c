@@ -263,6 +263,31 @@ TEST(a_unix_socket_needs_nobody)
 	(void)unlink(path);
 }
 
+/* One that was taken over: what is handed over is connected, to somebody else. */
+TEST(a_connection_to_another_is_not_used)
+{
+	int pair[2];
+	for (int i = 0; i < 3; i++) {
+		Rig r = RIG_INIT;
+		Fake f;
+		uint16_t port;
+		int tcp = bed_port("127.0.0.1", &port);
+		struct sockaddr_in a = bed_v4("127.0.0.1", port);
+		fake(&r, &f, "ok", -1, 50000);
+		CHECK_OK(socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
+		f.file = i == 0 ? pair[0] : socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		if (i == 1)
+			CHECK_OK(connect(f.file, (struct sockaddr *)&a, sizeof(a)));
+		rig_get(&r, "GET", 0);
+		CHECK_INT(r.end.fault, HTTP_BROKER);
+		CHECK_INT(r.end.sent_us, 0);
+		rig_stop(&r);
+		close(f.file);
+		close(tcp);
+		close(pair[1]);
+	}
+}
+
 /* A port that the kernel gives to whoever connects, where nobody listens: a connection may get its
  * own port, and is connected to itself. */
 static int connected_to_itself(uint16_t *ret_port)
