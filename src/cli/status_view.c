@@ -1,6 +1,7 @@
 #include "cli/status_view.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -258,6 +259,34 @@ static void changes_text_of(const json_t *changes, Str *out)
 	}
 }
 
+/* One line each of what was measured, or that nothing was. */
+static void evidence_lines(const View *v, const json_t *e)
+{
+	_cleanup_(str_done) Str text = STR_INIT;
+	const char *name, *by = js_str(e, "by_hand_of", NULL), *reason = js_str(e, "reason", NULL);
+	json_t *pair, *stage;
+	size_t i;
+	const json_t *gain = json_object_get(e, "fitness_gain");
+	if (json_is_object(gain)) {
+		char interval[64];
+		report_interval(js_num(gain, "mean", (double)NAN), js_num(gain, "lo", (double)NAN),
+				js_num(gain, "hi", (double)NAN), interval);
+		str_addf(&text, "fitness %s", interval);
+	}
+	json_object_foreach (json_object_get(e, "metrics"), name, pair)
+		str_addf(&text, "%s%s %.4g -> %.4g", text.len ? ", " : "", name,
+			 js_num(pair, "before", 0), js_num(pair, "after", 0));
+	json_array_foreach (json_object_get(e, "stages_passed"), i, stage)
+		str_addf(&text, "%s%s", i ? ", " : "; passed: ", json_string_value(stage));
+	if (by)
+		str_addf(&text, "%sby hand, by %s%s", text.len ? "; " : "", by,
+			 json_is_object(gain) ? "" : ": nothing was measured");
+	if (reason)
+		str_addf(&text, "; %s", reason);
+	if (text.len)
+		line(v, "", "  %s", text.s);
+}
+
 static void one_waiting(const View *v, const json_t *w, bool first)
 {
 	_cleanup_(str_done) Str text = STR_INIT;
@@ -267,6 +296,7 @@ static void one_waiting(const View *v, const json_t *w, bool first)
 	const char *why = js_str(w, "policy", NULL);
 	changes_text_of(json_object_get(w, "changes"), &text);
 	line(v, first ? "waiting" : "", "%s: %s", js_str(w, "id", "?"), text.s ? text.s : "");
+	evidence_lines(v, json_object_get(w, "evidence"));
 	if (json_is_object(d))
 		line(v, "", "  approved by %s until %s; 'dream rollout %s' begins it",
 		     js_str(d, "by", "?"), when(d, "expires_at_us", at), js_str(w, "id", "?"));

@@ -38,6 +38,42 @@ static json_t *changes_json(const json_t *promotion, bool *failed)
 	return list;
 }
 
+/* The means before and after of every metric that both sides have. */
+static json_t *metrics_json(const json_t *promotion, bool *failed)
+{
+	const json_t *before = json_object_get(json_object_get(promotion, "baseline"), "metrics");
+	const json_t *after = json_object_get(json_object_get(promotion, "winner"), "metrics");
+	json_t *o = json_object(), *v;
+	const char *name;
+	json_object_foreach ((json_t *)(uintptr_t)after, name, v) {
+		const json_t *was = json_object_get(json_object_get(before, name), "mean");
+		const json_t *is = json_object_get(v, "mean");
+		if (!json_is_number(was) || !json_is_number(is))
+			continue;
+		json_t *pair = json_object();
+		js_set(pair, "before", js_deep_copy(was), failed);
+		js_set(pair, "after", js_deep_copy(is), failed);
+		js_set(o, name, pair, failed);
+	}
+	return o;
+}
+
+/* What speaks for it, for those who decide and may not read the store. */
+static json_t *evidence_json(const json_t *promotion, bool *failed)
+{
+	const json_t *gain = json_object_get(promotion, "fitness_gain");
+	const json_t *stages = json_object_get(promotion, "stages_passed");
+	const json_t *by = json_object_get(promotion, "by");
+	const char *reason = js_str(promotion, "reason", NULL);
+	json_t *o = json_object();
+	js_set(o, "fitness_gain", gain ? js_deep_copy(gain) : json_null(), failed);
+	js_set(o, "metrics", metrics_json(promotion, failed), failed);
+	js_set(o, "stages_passed", stages ? js_deep_copy(stages) : json_array(), failed);
+	js_set(o, "by_hand_of", by ? js_text(js_str(by, "name", "?")) : json_null(), failed);
+	js_set(o, "reason", reason ? js_text(reason) : json_null(), failed);
+	return o;
+}
+
 static json_t *decision_json(const Approval *a, bool *failed)
 {
 	json_t *o = json_object();
@@ -79,6 +115,7 @@ static int add(Waiting *w, const Record *r, const json_t *body, const Experiment
 	js_set(o, "experiment", js_text(js_str(body, "experiment", "")), &failed);
 	js_set(o, "at_us", json_integer(r->at_us), &failed);
 	js_set(o, "changes", changes_json(body, &failed), &failed);
+	js_set(o, "evidence", evidence_json(body, &failed), &failed);
 	js_set(o, "approval", js_text(x->rollout.approval), &failed);
 	js_set(o, "decision", decided ? decision_json(&f->decision, &failed) : json_null(),
 	       &failed);

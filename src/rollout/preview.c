@@ -74,10 +74,15 @@ static void add_downtime(const Rollout *r, const json_t *status, Str *out)
 		int64_t took = js_int(state, "started_in_us", 0);
 		if (n == 0)
 			continue;
+		uint32_t most = r->units[i].touched ? n + 1 : n;
 		str_addf(out,
 			 "  %s: %u restart%s when all is well, %u when one parameter must be "
-			 "taken back",
-			 r->units[i].name, n, n == 1 ? "" : "s", r->units[i].touched ? n + 1 : n);
+			 "taken back;\n    not longer than ",
+			 r->units[i].name, n, n == 1 ? "" : "s", most);
+		add_time(out, most * r->x->rollout.ready_us);
+		str_add(out, " together (rollout.ready is ");
+		add_time(out, r->x->rollout.ready_us);
+		str_addc(out, ')');
 		if (took > 0) {
 			str_add(out, "; its last start took ");
 			add_time(out, took);

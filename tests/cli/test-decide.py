@@ -242,6 +242,10 @@ def what_a_run_proposes_and_exports_is_read_back():
         assert "It is here already." in out and "Fit for production now: yes" in out, out
         for words in ["fitness", "stt_latency_ms", "kloros.service ASR_WHISPER_SIZE", "6 pairs"]:
             assert words in out, (words, out)
+        waiting = m.json("status")["waiting"]
+        gain, stt = waiting[0]["evidence"]["fitness_gain"], waiting[0]["evidence"]["metrics"]["stt_latency_ms"]
+        assert waiting[0]["id"] == p["id"] and gain == p["fitness_gain"] and stt["after"] < stt["before"], waiting
+        assert "  fitness +" in m.ok("status") and "stt_latency_ms" in m.ok("status")
         m.ok("approve", p["id"])
 
 
@@ -308,6 +312,8 @@ def where_a_daemon_runs_it_writes_the_decision():
                 if socket.exists() or daemon.poll() is not None:
                     break
                 time.sleep(0.05)
+            said = m.ok("status", "--socket", socket)
+            assert said.count("by hand, by root: nothing was measured") == 2 and p["id"] in said, said
             a = m.json("approve", p["id"], "--socket", socket, "--reason", "looks right")
             assert a["decision"] == "approved" and a["by"] == {"uid": 0, "name": "root"} and a["reason"] == "looks right", a
             m.fails(f"{p['id']} was approved by root", "reject", p["id"], "--socket", socket)
