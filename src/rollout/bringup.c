@@ -50,12 +50,10 @@ static void account(Rollout *r, RolloutUnit *u)
 {
 	int64_t now = clock_mono_us(r->w.clock), took = now - r->up.began_us;
 	int64_t at = clock_now_us(r->w.clock);
-	Err err = ERR_INIT;
 	u->down_us += took;
 	u->last_ready_us = took;
 	r->up.counted |= 1U << (u - r->units);
-	if (downtime_add(r->w.state_dir, at - took, at, "rollout", &err) < 0)
-		log_event(r->w.log, LOG_WARN_, "rollout.downtime", NULL, "%s", err.msg);
+	charge(r, at - took, at);
 }
 
 /* Who has not answered when it is given up has cost something, too. */
@@ -258,6 +256,45 @@ static void restart(Rollout *r)
 	drain_unit(r, unit_now(r), restart_now);
 }
 
+/* --- Started by somebody else ----------------------------------------------------------------- */
+
+enum {
+	LOOK_EVERY_US = 100000,
+};
+
+static void ask_when_active(Rollout *r);
+
+static int on_look(sd_event_source *source, uint64_t usec, void *ctx)
+{
+	Rollout *r = ctx;
+	(void)source, (void)usec;
+	r->up.limit = sd_event_source_disable_unref(r->up.limit);
+	if (!broke_meanwhile(r))
+		ask_when_active(r);
+	return 0;
+}
+
+static bool is_active(const Rollout *r, const RolloutUnit *u)
+{
+	UnitState s = {0};
+	Err unheard = ERR_INIT;
+	if (unit_state(r->w.systemd, u->name, &s, &unheard) < 0)
+		return true; /* whoever asks it will say why */
+	bool active = strcmp(s.active, "active") == 0 || strcmp(s.active, "reloading") == 0;
+	unit_state_done(&s);
+	return active;
+}
+
+/* After a trial that was killed production is only about to be started. */
+static void ask_when_active(Rollout *r)
+{
+	int64_t gone = clock_mono_us(r->w.clock) - r->up.began_us;
+	if (is_active(r, unit_now(r)) || gone >= start_limit(r) ||
+	    sd_event_add_time_relative(r->w.loop, &r->up.limit, CLOCK_MONOTONIC, LOOK_EVERY_US, 0,
+				       on_look, r) < 0)
+		first_words(r);
+}
+
 static void bring_up_next(Rollout *r)
 {
 	while (r->up.at < r->n_units && !(r->up.set & (1U << r->up.at)))
@@ -266,6 +303,8 @@ static void bring_up_next(Rollout *r)
 		finish(r, EVENT_OK, NULL);
 	else if (r->up.how == BRING_ONE_BY_ONE)
 		restart(r);
+	else if (r->up.how == BRING_ASK)
+		ask_when_active(r);
 	else
 		first_words(r);
 }
@@ -311,6 +350,8 @@ void bring_up(Rollout *r, uint32_t set, BringUpHow how, BroughtUp *done)
 	r->up = (BringUp){.set = set, .how = how, .done = done};
 	/* Of what is to be restarted nothing is news, however it runs until then; and our own
 	 * requests pause, so that they are not what is waited for. */
+	if (how == BRING_ASK)
+		r->up.began_us = clock_mono_us(r->w.clock);
 	if (how != BRING_ASK) {
 		r->down |= set;
 		expect(r, set, true);

@@ -35,6 +35,7 @@ typedef struct RolloutUnit {
 	bool touched;	       /* a parameter that changes reaches it */
 	int64_t down_us;       /* what this rollout has cost it so far */
 	int64_t last_ready_us; /* its last start; 0: not seen yet */
+	int64_t active_us;     /* since when it ran as a trial began, monotonic; 0: not */
 	uint32_t restarts;
 } RolloutUnit;
 
@@ -160,6 +161,7 @@ struct Rollout {
 	char trial_words[480];
 	bool trial_all;
 	uint32_t trial_tries;
+	bool trial_cut; /* one was stopped in the middle */
 
 	bool over;
 	Err err; /* a fault of ours, told at the end */
@@ -294,6 +296,17 @@ void stage_stop(Rollout *r);
 /* Something else is to be done: a trial that goes on is for nothing, and what it has to say must
  * not be taken for an answer to that. Production may be away until it is brought up. */
 void stage_abandon(Rollout *r);
+
+/* --- charge.c: the account of downtime ---------------------------------------------------------
+ */
+
+/* Realtime. */
+void charge(Rollout *r, int64_t from_us, int64_t to_us);
+void charge_trial_begins(Rollout *r);
+/* Production answers again. */
+void charge_trial_ends(Rollout *r);
+/* A trial that was stopped in the middle, when all is over. */
+void charge_end(Rollout *r);
 
 /* --- ab.c ------------------------------------------------------------------------------------- */
 

@@ -72,6 +72,7 @@ static void end(Rollout *r, const char *words)
 	rollout_say(r, NULL, "%s", said);
 	rollout_alert(r, alert_of(r->m.result), said);
 	unwritten_end(r);
+	charge_end(r);
 	(void)sd_event_source_set_enabled(r->end, SD_EVENT_ONESHOT);
 }
 

@@ -99,6 +99,7 @@ void stage_abandon(Rollout *r)
 	if (!r->run)
 		return;
 	stage_stop(r);
+	r->trial_cut = true;
 	expect_stops(r, true);
 }
 
@@ -122,6 +123,8 @@ static void production_back(Rollout *r, MachineEvent e, const char *words)
 {
 	_cleanup_free_ char *text = str_fmt("%s", r->trial_words);
 	MachineEvent of_trial = r->trial_event;
+	if (e == EVENT_OK)
+		charge_trial_ends(r);
 	if (e != EVENT_OK)
 		rollout_later(r, EVENT_ERROR, "after the trial production does not answer: %s",
 			      words ? words : "");
@@ -225,6 +228,7 @@ static void begin_trial(Rollout *r, bool all_services)
 	rollout_say(r, NULL, "%s trial: %s", all_services ? "colocated" : "isolated",
 		    rollout_mask_text(r, r->m.target, &text));
 	expect_stops(r, true);
+	charge_trial_begins(r);
 	if (begin(r, all_services, &err) >= 0)
 		return;
 	stage_stop(r);

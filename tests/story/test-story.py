@@ -36,6 +36,12 @@ def versions():
     return to_json("baseline", "log", "-c", f"{DIR}/dream.yaml")["versions"]
 
 
+def downtime():
+    """The account of everything that costs any."""
+    with open(f"{DIR}/state/downtime.json") as f:
+        return json.load(f)["downtime"]
+
+
 def restarts(out):
     return len(re.findall(r"restarting judge\.service", out))
 
@@ -89,6 +95,39 @@ def the_isolated_stage_catches_it_where_there_is_no_model():
         assert "refused" in done.out and done.code == 1, done
         assert running() == before, running()
     assert show("judge.service", "NRestarts") == invocation
+    # What the trial cost is on the account until systemd had started production, and from there until it answered.
+    trial, rest = downtime()[-2:]
+    assert trial["why"] == "quiesce" and rest["why"] == "rollout", (trial, rest)
+    assert abs(rest["began_at_us"] - trial["ended_at_us"]) < 20000 and rest["ended_at_us"] - rest["began_at_us"] > 100000, (trial, rest)
+
+
+def what_a_killed_trial_cost_is_on_the_account():
+    configure(memory="false", stages="isolated", inconclusive="undo")
+    promotion = approved(vllm_memory_util="0.60")
+    entries, before = len(downtime()), running()
+    p = start("rollout", "-c", f"{DIR}/dream.yaml", "--foreground", promotion)
+    wait("production is stopped", lambda: show("judge.service", "ActiveState") == "inactive", 60)
+    stopped = time.time()
+    worker = wait("the trial runs", lambda: [pid for pid in os.listdir("/proc") if pid.isdigit() and is_worker(pid)])
+    time.sleep(1)  # it takes a while, as one that is stopped at the end of its time
+    os.kill(int(worker[0]), signal.SIGKILL)
+    out, _ = p.communicate(timeout=60)
+    assert p.returncode == 1 and "isolated trial" in out, out
+    wait("production answers", answering)
+    assert running() == before, running()
+    assert not os.path.exists(f"{DIR}/state/quiesce.json"), out
+    trial, rest = downtime()[entries:]
+    assert trial["why"] == "quiesce" and trial["began_at_us"] / 1e6 < stopped + 0.5, (trial, stopped, out)
+    assert 1 <= (trial["ended_at_us"] - trial["began_at_us"]) / 1e6 < time.time() - stopped + 2, (trial, out)
+    assert rest["why"] == "rollout" and abs(rest["began_at_us"] - trial["ended_at_us"]) < 20000, (trial, rest)
+
+
+def is_worker(pid):
+    try:
+        with open(f"/proc/{pid}/cmdline") as f:
+            return f.read().split("\0")[1:2] == ["worker"]
+    except OSError:
+        return False
 
 
 def forced_into_production_the_undo_is_issued_within_two_seconds():
@@ -147,4 +186,4 @@ def going_back_restores_a_version():
 set_up(go_first())
 run_cases([f for name, f in list(globals().items()) if callable(f) and getattr(f, "__module__", "") == "__main__"
            and (SOAK or f is not a_good_promotion_goes_through)
-           and name not in ("rolled_out", "approved", "versions", "restarts")])
+           and name not in ("rolled_out", "approved", "versions", "restarts", "downtime", "is_worker")])
