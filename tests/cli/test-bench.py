@@ -77,7 +77,11 @@ def bench(*args):
 
 
 def bench_json(*args):
-    done = bench(*args, "--json")
+    """A measurement that a busy machine spoilt is made again."""
+    for _ in range(5):
+        done = bench(*args, "--json")
+        if done.code != 1 or not (json.loads(done.out or "{}").get("generator") or {}).get("limited_by_client"):
+            break
     assert done.code == 0, done
     return json.loads(done.out)
 
@@ -187,7 +191,7 @@ def a_duration_ends_the_load():
 
 
 def ctrl_c_prints_what_was_measured_so_far():
-    p = subprocess.Popen([DREAM, "bench", "llm", URL, "-r", "50", "-n", "100000", "-w", "0", "--json"], cwd=HOME.path,
+    p = subprocess.Popen([DREAM, "bench", "llm", URL, "-u", "2", "-n", "100000", "-w", "0", "--json"], cwd=HOME.path,
                          env=HOME.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     for line in p.stderr:  # the first sign of life
         if re.search(r"[1-9][0-9]* answered", line):

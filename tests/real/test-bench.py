@@ -21,7 +21,11 @@ def bench(*args, timeout=120):
 
 
 def bench_json(*args, code=0):
-    done = bench(*args, "--json")
+    """A measurement that a busy machine spoilt is made again."""
+    for _ in range(5):
+        done = bench(*args, "--json")
+        if done.code != 1 or not (json.loads(done.out or "{}").get("generator") or {}).get("limited_by_client"):
+            break
     assert done.code == code, done
     return json.loads(done.out)
 
