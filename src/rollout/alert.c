@@ -5,14 +5,13 @@
 #include <limits.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/uio.h>
 #include <syslog.h>
-#include <systemd/sd-journal.h>
 #include <unistd.h>
 
 #include "base/json.h"
 #include "base/str.h"
 #include "rollout/alert_internal.h"
+#include "systemd/journal.h"
 
 enum {
 	FIELD_NAME_MAX = 64, /* the journal's own limit */
@@ -151,15 +150,6 @@ static char *field(const char *key, const json_t *v)
 	return str_take(&s, &text) < 0 ? NULL : text;
 }
 
-static void send_entry(const Entry *e)
-{
-	struct iovec iov[ALERT_FIELDS_MAX + OWN_FIELDS];
-	for (size_t i = 0; i < e->n; i++)
-		iov[i] = (struct iovec){e->text[i], strlen(e->text[i])};
-	/* Where there is no journal there is nobody to tell it to. */
-	(void)sd_journal_sendv(iov, (int)e->n);
-}
-
 static void entry_begin(Entry *e, const char *id, int priority, AlertKind k, const char *words)
 {
 	entry_take(e, message(words));
@@ -181,14 +171,14 @@ static void to_journal(AlertKind k, const char *words, const json_t *fields)
 			break;
 		entry_take(&e, field(key, v));
 	}
-	send_entry(&e);
+	journal_send(e.text, e.n);
 }
 
 void alert_hook_failed(AlertKind k, const char *words)
 {
 	__attribute__((cleanup(entry_done))) Entry e = {.n = 0};
 	entry_begin(&e, alert_hook_message_id, LOG_WARNING, k, words);
-	send_entry(&e);
+	journal_send(e.text, e.n);
 }
 
 /* --- The hook's input ------------------------------------------------------------------------- */

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <sys/un.h>
 #include <systemd/sd-id128.h>
 #include <systemd/sd-journal.h>
@@ -281,4 +282,16 @@ int journal_read_kernel(const char *cursor, size_t max, char **ret, size_t *ret_
 		return r;
 	r = match(j, "_TRANSPORT", "kernel");
 	return r < 0 ? broken(r, err) : read_matched(j, cursor, max, ret, ret_len, err);
+}
+
+/* --- Entries of our own ----------------------------------------------------------------------- */
+
+void journal_send(char *const *fields, size_t n)
+{
+	struct iovec iov[JOURNAL_FIELDS_MAX];
+	if (n > JOURNAL_FIELDS_MAX)
+		n = JOURNAL_FIELDS_MAX;
+	for (size_t i = 0; i < n; i++)
+		iov[i] = (struct iovec){fields[i], strlen(fields[i])};
+	(void)sd_journal_sendv(iov, (int)n);
 }

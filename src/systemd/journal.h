@@ -1,5 +1,6 @@
 #pragma once
-/* What a unit wrote to the journal, by its invocation or since a cursor. Bounded. */
+/* What a unit wrote to the journal, by its invocation or since a cursor, bounded; and entries of
+ * our own. */
 #include <stddef.h>
 #include <stdint.h>
 
@@ -21,3 +22,11 @@ int journal_access(Err *err);
 /* Waits until everything that has reached the journal can be read: after a process died, before its
  * last words are looked for. Best effort: -EACCES for who is not root, -ETIMEDOUT. */
 int journal_sync(int64_t timeout_us);
+
+enum {
+	JOURNAL_FIELDS_MAX = 32,
+};
+
+/* An entry of ours: "MESSAGE=...", "PRIORITY=4", ... Where there is no journal nobody hears it.
+ * Fields beyond JOURNAL_FIELDS_MAX are left out. */
+void journal_send(char *const *fields, size_t n);
