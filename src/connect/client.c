@@ -168,12 +168,12 @@ static int ask_until(const char *path, const WireQuestion *q, int64_t until_us, 
 }
 
 /* The question and its answer; results as of connect_answer(), without -EAGAIN. */
-static int ask_and_wait(const WireQuestion *q, size_t least, size_t most, int ret[WIRE_FILES_MAX],
-			size_t *ret_n)
+static int ask_and_wait(const char *path, const WireQuestion *q, size_t least, size_t most,
+			int ret[WIRE_FILES_MAX], size_t *ret_n)
 {
 	int64_t until_us = clock_mono_us(&clock_system) + CONNECT_WAIT_US;
 	int fd = -1;
-	int r = ask_until(connect_path(), q, until_us, &fd);
+	int r = ask_until(path, q, until_us, &fd);
 	if (r < 0)
 		return r;
 	do {
@@ -190,7 +190,8 @@ int connect_port_free(uint16_t port, Err *err)
 	const WireQuestion q = {.verb = WIRE_FREE, .port = port};
 	int files[WIRE_FILES_MAX];
 	size_t n;
-	int r = connect_path() ? ask_and_wait(&q, 0, 0, files, &n) : local_free(port);
+	const char *path = connect_path();
+	int r = path ? ask_and_wait(path, &q, 0, 0, files, &n) : local_free(port);
 	if (r < 0)
 		return err_set(err, r, "cannot see whether port %u is free: %s", (unsigned)port,
 			       connect_why(r));
@@ -218,8 +219,9 @@ int connect_tables(char **ret, size_t *ret_len, Err *err)
 	_cleanup_(str_done) Str text = STR_INIT;
 	int files[WIRE_FILES_MAX];
 	size_t n = 0;
-	int r = connect_path() ? ask_and_wait(&q, 1, WIRE_FILES_MAX, files, &n)
-			       : local_tables(files, &n);
+	const char *path = connect_path();
+	int r =
+	    path ? ask_and_wait(path, &q, 1, WIRE_FILES_MAX, files, &n) : local_tables(files, &n);
 	if (r < 0)
 		return err_set(err, r, "cannot read the table of sockets: %s", connect_why(r));
 	if (r > 0)

@@ -94,6 +94,18 @@ static int allow_late(const Traffic *t, int64_t *ret_us)
 	return 0;
 }
 
+/* The server never heard of these, and what others took says nothing of a load without them. */
+static size_t count_unasked(const Traffic *t)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < t->result.n_streams; i++)
+		for (size_t k = 0; k < t->result.streams[i].n; k++) {
+			const Exchange *x = &t->result.streams[i].exchanges[k];
+			n += x->failed == EXCHANGE_TRANSPORT && x->fault == HTTP_BROKER;
+		}
+	return n;
+}
+
 int own_judge(Traffic *t)
 {
 	TrafficResult *r = &t->result;
@@ -110,7 +122,13 @@ int own_judge(Traffic *t)
 		return e;
 	/* In a moment, a share of it says nothing. */
 	bool lasted = wall >= SHARE_OVER_US;
-	if (r->late_p99_us > allowed_us)
+	size_t unasked = count_unasked(t);
+	if (unasked > 0)
+		(void)snprintf(r->limited_why, sizeof(r->limited_why),
+			       "the load generator got no connection for %zu request%s: "
+			       "systemctl status dream-connect.service",
+			       unasked, unasked == 1 ? "" : "s");
+	else if (r->late_p99_us > allowed_us)
 		(void)snprintf(r->limited_why, sizeof(r->limited_why),
 			       "the load generator was the bottleneck: one request in a hundred "
 			       "was sent %.1f ms after its planned time or later (%.0f ms are "

@@ -300,6 +300,21 @@ TEST(a_connection_closed_in_the_middle_is_a_fault_of_the_transport)
 	canned_done(&c);
 }
 
+TEST(who_gets_no_connection_measures_no_server)
+{
+	Canned c;
+	CHECK_OK(setenv("DREAM_CONNECT", "/nonexistent/socket", 1));
+	canned_begin(&c);
+	CHECK_OK(unsetenv("DREAM_CONNECT"));
+	TrafficStream s = asks(&c, PROTOCOL_OPENAI_CHAT, false);
+	s.timeout_us = 60000;
+	CHECK_INT(exchange(&c, &s)->fault, HTTP_BROKER);
+	CHECK(strstr(c.stand.result.streams[0].first_error, "dream-connect"));
+	CHECK(c.stand.result.limited_by_client);
+	CHECK(strstr(c.stand.result.limited_why, "dream-connect"));
+	canned_done(&c);
+}
+
 TEST(an_answer_without_end_is_bounded)
 {
 	Canned c;
