@@ -103,7 +103,7 @@ int cli_config_path(const char *given, char **ret)
 	if (!path)
 		return cli_failf(EXIT_USAGE,
 				 "there is no configuration: no ./dream.yaml, %s or " SYSTEM_CONFIG
-				 "; name one with --config FILE",
+				 "; name one with --config FILE, or let 'dream init' write one",
 				 user ? user : "~/.config/dream/dream.yaml");
 	*ret = str_fmt("%s", path);
 	return *ret ? 0 : cli_oom();

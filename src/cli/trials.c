@@ -148,8 +148,11 @@ static int finish(Listing *l)
 		js_set(o, "trials", json_incref(l->array), &failed);
 		return failed ? cli_oom() : cli_print_json(o);
 	}
+	const Options *o = l->options;
+	bool chosen = o->experiment || o->purpose || o->outcome || o->best > 0 || o->epoch > 0;
 	if (l->shown == 0)
-		return cli_print("no trial matches\n");
+		return cli_print(chosen ? "no trial matches\n"
+					: "nothing was measured yet; run 'dream run'\n");
 	return cli_print_table(l->table);
 }
 

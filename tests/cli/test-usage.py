@@ -83,6 +83,13 @@ def a_broken_configuration_is_reported_with_its_place():
             assert done.code == 2 and done.out == "" and "dream.yaml:2:1" in done.err, (verb, done)
 
 
+def without_a_configuration_the_way_to_one_is_said():
+    with Home() as home:
+        for verb in ["check", "predict", "eval", "run"]:
+            done = home.dream(verb)
+            assert done.code == 2 and done.out == "" and "let 'dream init' write one" in done.err, (verb, done)
+
+
 def reading_an_absent_store_says_so():
     with Home() as home:
         for args in [["trials"], ["promotions"], ["promotions", "show"], ["show", "1"], ["lineage", "head"],
@@ -123,6 +130,7 @@ run_cases([
     no_verb_at_all_is_a_mistake_that_shows_the_verbs,
     a_missing_configuration_names_the_places_that_were_looked_at,
     a_broken_configuration_is_reported_with_its_place,
+    without_a_configuration_the_way_to_one_is_said,
     reading_an_absent_store_says_so,
     a_store_that_was_named_and_is_not_there_is_a_mistake,
     a_full_disk_under_standard_output_is_a_failure,
