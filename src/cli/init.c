@@ -40,8 +40,14 @@ static char *box_path(const char *output)
 
 static int write_file(const char *path, const char *text, size_t len)
 {
+	_cleanup_free_ char *dir = path_dir(path);
 	Err err = ERR_INIT;
-	return file_write(path, 0644, text, len, &err) < 0 ? cli_fail(EXIT_FAILED, &err) : 0;
+	if (!dir)
+		return cli_oom();
+	int r = dir_make(dir, 0755, &err);
+	if (r == 0)
+		r = file_write(path, 0644, text, len, &err);
+	return r < 0 ? cli_fail(EXIT_FAILED, &err) : 0;
 }
 
 /* Beside the command where there is room, else below it. */

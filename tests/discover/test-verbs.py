@@ -29,7 +29,7 @@ def a_file_that_is_there_stays_as_it_is():
         done = m.dream("init")
         assert done.code == 2 and "--force" in done.err and done.out == "", done
         assert (m.path / "dream.yaml").read_text() == "mine"
-        assert m.dream("init", "--output", "other.yaml").code == 0
+        assert m.dream("init", "--output", "a/folder/other.yaml").code == 0  # which is made
         assert m.dream("init", "--force").code == 0
         assert (m.path / "dream.yaml").read_text() != "mine"
 
