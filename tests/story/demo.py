@@ -82,7 +82,7 @@ def main():
 
     say("(c) A promotion that starts well and slowly gets worse: the watch takes it back.")
     configure(stages="production", watch="40 s")
-    slow = propose("judge_allocator=slower:600s")
+    slow = propose("judge_allocator=slower:200s")
     dream("rollout", slow, "--foreground")
     what_runs()
 

@@ -61,7 +61,7 @@ experiments:
       vllm_memory_util: {{values: [0.40, 0.45, 0.50, 0.55, 0.60]}}
       whisper_model_size: {{values: [tiny, base, small], ordered: true}}
       # What a setting does that leaks, so that every answer takes longer than the one before.
-      judge_allocator: {{values: [none, "slower:600s"]}}
+      judge_allocator: {{values: [none, "slower:200s"]}}
     baseline: {{vllm_memory_util: 0.50, whisper_model_size: small, judge_allocator: none}}
     evaluator:
       kind: gpu_allocation

@@ -149,7 +149,7 @@ def forced_into_production_the_undo_is_issued_within_two_seconds():
 def what_gets_worse_slowly_is_taken_back():
     configure(stages="production", watch="40 s")
     before = running()
-    promotion = approved(judge_allocator="slower:600s")
+    promotion = approved(judge_allocator="slower:200s")
     done = rolled_out(promotion)
     assert done.code == 3 and "rolled_back" in done.out, done
     assert "worse" in done.out, done
