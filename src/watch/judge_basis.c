@@ -80,8 +80,11 @@ static void find_limits(Judge *j, const double *off, size_t n)
 	    (stats_quantile(off, finite, 0.8413) - stats_quantile(off, finite, 0.1587)) / 2;
 	if (!(away > 0))
 		away = stats_sd(off, finite);
+	/* Where a steady production may become much slower, what is not allowed must not be cut
+	 * off. */
+	double room = fmax(CLIP_DEVIATIONS * away, j->allowed + CLIP_DEVIATIONS * away / 2);
 	j->clip_lo = middle - CLIP_DEVIATIONS * away;
-	j->clip_hi = middle + CLIP_DEVIATIONS * away;
+	j->clip_hi = middle + room;
 	size_t at = (size_t)(j->spec.tail_q * (double)(n - 1)), beyond = 0;
 	j->tail_at = off[at < finite ? at : finite - 1];
 	for (size_t i = 0; i < n; i++)

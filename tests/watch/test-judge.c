@@ -69,6 +69,39 @@ TEST(a_day_that_is_half_as_slow_again_is_worse_within_a_hundred_samples_and_stay
 	CHECK_STR(judge_verdict_name(judge_verdict(j)), "worse");
 }
 
+/* Alike to two per cent, where half as slow again is allowed: what is allowed is beyond everything
+ * that the baseline had. */
+static Judge *steady_judge(Series *series, uint64_t seed)
+{
+	static const SeriesSpec steady = {.rho = 0.3, .sigma = 0.02};
+	JudgeSpec spec = JUDGE_SPEC_DEFAULT;
+	spec.margin = 0.5;
+	*series = series_start(&steady, seed, 0);
+	return after_a_day(series, &spec);
+}
+
+TEST(a_margin_beyond_all_that_the_baseline_had_is_still_seen_to_be_passed)
+{
+	Series s;
+	_cleanup_(judge_freep) Judge *j = steady_judge(&s, 21);
+	add(j, &s, 30, 1.8);
+	JudgeReport r = report(j);
+	CHECK_STR(judge_verdict_name(r.verdict), "worse");
+	check_words(&r, "% worse, allowed are 50.0 %");
+	CHECK(r.change > 0.5);
+}
+
+TEST(a_change_within_such_a_margin_is_no_worse_and_not_said_to_be_smaller_than_it_is)
+{
+	Series s;
+	_cleanup_(judge_freep) Judge *j = steady_judge(&s, 22);
+	add(j, &s, 2000, 1.3);
+	JudgeReport r = report(j);
+	CHECK_STR(judge_verdict_name(r.verdict), "no_worse");
+	CHECK_NEAR(r.change, 0.3, 0.05);
+	CHECK(r.lo < 0.3 && r.hi > 0.3 && r.hi < 0.5);
+}
+
 TEST(the_same_as_before_is_no_worse_once_that_is_certain)
 {
 	Series s;
