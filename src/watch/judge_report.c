@@ -108,9 +108,10 @@ static void say_worse(const Judge *j, JudgeReport *r)
 		    j->n_baseline);
 	else if (is_lately(j) && r->change <= j->spec.margin)
 		(void)snprintf(r->words, size,
-			       "lately more than the allowed %.1f %% worse, over the whole watch "
-			       "%.1f %%: %zu samples against %zu, %zu failed",
-			       percent(j->spec.margin), percent(r->change), j->n, j->n_baseline,
+			       "lately more than the allowed %.1f %% worse (medians of before and "
+			       "of the whole watch: %.3g and %.3g): %zu samples against %zu, %zu "
+			       "failed",
+			       percent(j->spec.margin), r->baseline, r->now, j->n, j->n_baseline,
 			       j->n_failed);
 	else
 		(void)snprintf(r->words, size,
