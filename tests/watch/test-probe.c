@@ -285,6 +285,19 @@ TEST(nobody_listens)
 	rig_done(&r);
 }
 
+TEST(who_was_never_asked_has_not_failed)
+{
+	Rig r = {.mode = ANSWERS};
+	CHECK_OK(setenv("DREAM_CONNECT", "/nonexistent/socket", 1));
+	rig_open(&r, "vllm", NULL);
+	CHECK_OK(unsetenv("DREAM_CONNECT"));
+	probe(&r);
+	CHECK(!r.result.ok && !r.result.wrong && r.result.unasked);
+	CHECK(strstr(r.result.why, "dream-connect.socket"));
+	CHECK_INT(r.asked, 0);
+	rig_done(&r);
+}
+
 TEST(the_next_may_be_sent_from_inside_the_end)
 {
 	Rig r = {.mode = ANSWERS, .again = true};

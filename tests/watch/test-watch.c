@@ -253,6 +253,24 @@ TEST(a_server_that_hangs_is_unhealthy_after_so_many_limits)
 	goes_unhealthy("hang", 3 * 1100000 + 1500000);
 }
 
+/* A daemon that has no network and gets no connections: it knows nothing, and says so. */
+TEST(without_connections_there_are_no_figures_and_no_event)
+{
+	Rig *r = rig_new();
+	production_up(r, "");
+	httploop_free(r->http);
+	CHECK_OK(setenv("DREAM_CONNECT", "/nonexistent/socket", 1));
+	CHECK_OK(httploop_new(r->b.loop, &r->http, NULL));
+	CHECK_OK(unsetenv("DREAM_CONNECT"));
+	rig_watch(r, both, 2);
+	run_for(r,
+		5000000); /* four limits of a probe: after three a service that is silent is dead */
+	CHECK_INT(r->n_told, 0);
+	CHECK_INT(r->n_taken, 0);
+	CHECK(strstr(watch_blind(r->watch), "dream-connect.socket"));
+	rig_done(r);
+}
+
 TEST(answers_that_break_off_are_none)
 {
 	goes_unhealthy("half-stream", 2000000);
