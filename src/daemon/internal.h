@@ -34,6 +34,8 @@ enum {
 	HELPER_WAIT_US = 20000000,
 	RUN_GRACE_US = 60000000, /* from SIGTERM to SIGKILL of a run */
 	RUN_HURRY_US = 2000000,	 /* the same when somebody waits */
+	RUN_LAST_US = 12000000, /* and when the daemon ends, which systemd gives 20 s: a trial stops
+				   its services first */
 };
 
 /* The runs that the plan schedules. */

@@ -235,7 +235,7 @@ void schedule_done(Schedule *s)
 	if (s->running) {
 		struct pollfd p = {.fd = s->proc.pidfd, .events = POLLIN};
 		(void)kill(s->proc.pid, SIGTERM);
-		(void)poll(&p, 1, RUN_HURRY_US / 1000);
+		(void)poll(&p, 1, RUN_LAST_US / 1000);
 	}
 	forget_child(s);
 	s->timer = sd_event_source_disable_unref(s->timer);
