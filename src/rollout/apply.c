@@ -362,6 +362,11 @@ static void back_prepared(Rollout *r, const json_t *reply)
 		go_to(r);
 }
 
+void apply_no_more_back(Rollout *r)
+{
+	r->back_tries = BACK_TRIES;
+}
+
 void apply_back(Rollout *r)
 {
 	r->back_tries++;

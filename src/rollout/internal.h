@@ -257,10 +257,11 @@ void apply_kept(Rollout *r, BroughtUp *done);
 void apply_value(Rollout *r, const char *parameter, const char *value, BroughtUp *done);
 /* Would another restart of these units cost more than the budget of this rollout? */
 bool apply_is_too_dear(const Rollout *r, uint32_t set, Str *why);
-void apply_cold(Rollout *r);   /* DO_COLD */
-void apply_commit(Rollout *r); /* DO_COMMIT */
-void apply_undo(Rollout *r);   /* DO_UNDO */
-void apply_back(Rollout *r);   /* going back to `goal` */
+void apply_cold(Rollout *r);	     /* DO_COLD */
+void apply_commit(Rollout *r);	     /* DO_COMMIT */
+void apply_undo(Rollout *r);	     /* DO_UNDO */
+void apply_back(Rollout *r);	     /* going back to `goal` */
+void apply_no_more_back(Rollout *r); /* and not again */
 /* The helper has committed: the new version of the baseline is written down. */
 void apply_written(Rollout *r);
 

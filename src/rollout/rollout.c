@@ -207,6 +207,16 @@ void rollout_take_back(Rollout *r, const char *words)
 
 /* --- Decisions, the end ----------------------------------------------------------------------- */
 
+/* Going back to a version is no change that could be undone by going back: whoever calls that off
+ * wants what ran before it. */
+static void call_off_going_back(Rollout *r, const Approver *by)
+{
+	_cleanup_free_ char *words =
+	    str_fmt("%s calls it off%s%s", by->name, by->reason[0] ? ": " : "", by->reason);
+	apply_no_more_back(r);
+	rollout_take_back(r, words ? words : "");
+}
+
 int rollout_decide(Rollout *r, bool go_on, const Approver *by, Err *err)
 {
 	if (r->over || (go_on && r->m.phase != PHASE_ASKED))
@@ -218,6 +228,11 @@ int rollout_decide(Rollout *r, bool go_on, const Approver *by, Err *err)
 		r->later = sd_event_source_disable_unref(r->later);
 	if (r->later)
 		return err_set(err, -EAGAIN, "the rollout is just taking a step; say it once more");
+	bool back = !r->promotion && r->goal.version > 0;
+	if (!go_on && back && r->m.phase == PHASE_UNDO && r->change_open) {
+		call_off_going_back(r, by);
+		return 0;
+	}
 	rollout_later(r, go_on ? EVENT_CONTINUE : EVENT_ABORT, "%s %s%s%s", by->name,
 		      go_on ? "lets it go on" : "takes it back", by->reason[0] ? ": " : "",
 		      by->reason);

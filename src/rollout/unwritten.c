@@ -90,12 +90,12 @@ static void note_remove(const RolloutWorld *w)
 static int note_read(const RolloutWorld *w, json_t **ret, Err *err)
 {
 	_cleanup_free_ char *path = note_path(w);
-	_cleanup_free_ char *text = NULL;
 	size_t len = 0;
 	Err why = ERR_INIT;
 	*ret = NULL;
 	if (!path || (access(path, F_OK) < 0 && errno == ENOENT))
 		return 0;
+	_cleanup_free_ char *text = NULL;
 	int e = file_read(path, NOTE_MAX, &text, &len, err);
 	if (e < 0)
 		return e;

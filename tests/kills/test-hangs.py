@@ -85,7 +85,7 @@ def at_the_end_of_its_time_it_is_taken_back():
     took = time.monotonic() - began
     print(f"# {took:.1f} s in all, of {READY_S['quick']} s for the start")
     assert took < READY_S["quick"] + 6, took
-    with open("/var/lib/dream/downtime.json") as f:
+    with open(f"{DIR}/state/downtime.json") as f:
         longest = max(e["ended_at_us"] - e["began_at_us"] for e in json.load(f)["downtime"])
     assert longest >= READY_S["quick"] * 1e6, longest  # a start that came to nothing has cost what it took
 

@@ -68,3 +68,30 @@ TEST(an_undo_of_what_somebody_left_may_be_dropped_at_every_question)
 {
 	CHECK_INT(questions(stand_take_up, true), 9);
 }
+
+/* A unit hangs in its start with the values of the version that is gone back to. */
+TEST(going_back_is_called_off_in_the_middle_of_a_restart)
+{
+	static const Approver bert = {.name = "bert"};
+	__attribute__((cleanup(stand_done))) Stand s;
+	_cleanup_(baseline_done) Baseline b = {0};
+	Heard h = {0};
+	Rollout *r = NULL;
+	Err err = ERR_INIT;
+	stand_plain(&s, 7, false); /* the first restart */
+	stand_go_back(&s, &h, &r);
+	CHECK(stand_run(&s, &h));
+	CHECK_OK(rollout_decide(r, false, &bert, &err));
+	stand_let_go(&s);
+	CHECK(!stand_run(&s, &h));
+	rollout_free(r);
+	CHECK_INT(h.done, 1);
+	CHECK_INT(h.result, RESULT_ROLLED_BACK);
+	CHECK_INT(h.code, -ECANCELED);
+	CHECK_OK(baseline_current(s.box.store, NULL, &b, NULL));
+	CHECK_INT(b.version, 2);
+	json_auto_t *status = NULL;
+	CHECK_OK(helper_ask(s.helper, json_pack("{s:s}", "do", "status"), LONG_US, &status, &err));
+	CHECK_STR(js_str(status, "current", ""), GENERATION_1);
+	CHECK(json_is_null(json_object_get(status, "change")));
+}
