@@ -16,6 +16,10 @@
 
 /* --- The pieces ------------------------------------------------------------------------------ */
 
+enum {
+	RECORD_US = 200000,
+};
+
 Rollout *rollout_new(const RolloutWorld *w, const RolloutHandler *h, void *ctx)
 {
 	Rollout *r = calloc(1, sizeof(*r));
@@ -25,6 +29,9 @@ Rollout *rollout_new(const RolloutWorld *w, const RolloutHandler *h, void *ctx)
 	r->h = *h;
 	r->ctx = ctx;
 	machine_init(&r->m);
+	/* Records wait in order until they can be written; production does not wait for them. */
+	if (w->store)
+		store_patience(w->store, RECORD_US);
 	if (rollout_prepare_end(r) < 0)
 		return rollout_free(r);
 	/* Whose signatures count: the configured key's, else our own. */

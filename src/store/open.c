@@ -146,6 +146,11 @@ int store_open(const char *path, StoreMode mode, const Clock *clock, Store **ret
 	return 0;
 }
 
+void store_patience(Store *s, int64_t us)
+{
+	sqlite3_busy_timeout(s->db, us > 0 ? (int)(us / 1000) : BUSY_TIMEOUT_MS);
+}
+
 Store *store_close(Store *s)
 {
 	if (!s)
