@@ -434,6 +434,18 @@ static int name_server(const Machine *m, FoundServer *s)
 	return s->name ? 0 : -ENOMEM;
 }
 
+/* Of two of a kind the one on a GPU has the plain name: it is the one that is tuned. */
+static int name_servers(Machine *m)
+{
+	for (int elsewhere = 0; elsewhere < 2; elsewhere++)
+		for (size_t i = 0; i < m->n_servers; i++) {
+			FoundServer *s = &m->servers[i];
+			if ((s->gpu == SIZE_MAX) == elsewhere && name_server(m, s) < 0)
+				return -ENOMEM;
+		}
+	return 0;
+}
+
 int machine_match(const Sightings *seen, Machine *m, Err *err)
 {
 	if (add_running(seen, m) < 0 || add_idle(seen, m) < 0)
@@ -443,8 +455,8 @@ int machine_match(const Sightings *seen, Machine *m, Err *err)
 		FoundServer *s = &m->servers[i];
 		find_port(seen, s);
 		s->settings = server_settings(s->kind, &s->command);
-		if (!s->settings || name_server(m, s) < 0)
+		if (!s->settings)
 			return err_oom(err);
 	}
-	return share_gpus(seen, m) < 0 ? err_oom(err) : 0;
+	return share_gpus(seen, m) < 0 || name_servers(m) < 0 ? err_oom(err) : 0;
 }

@@ -125,6 +125,18 @@ TEST(two_servers_by_hand_have_two_names)
 	CHECK_STR(m.servers[1].name, "vllm_2");
 }
 
+TEST(of_two_of_a_kind_the_one_on_the_gpu_has_the_plain_name)
+{
+	_cleanup_(sightings_done) Sightings s = {0};
+	_cleanup_(machine_done) Machine m = machine(1);
+	add_process(&s, 100, 1, "", vllm_argv());
+	add_process(&s, 300, 1, "", vllm_argv());
+	add_use(&s, 0, 300, 6000);
+	CHECK_OK(machine_match(&s, &m, NULL));
+	CHECK_STR(m.servers[0].name, "vllm_2");
+	CHECK_STR(m.servers[1].name, "vllm");
+}
+
 TEST(what_is_started_by_hand_over_ssh_is_not_sshds)
 {
 	_cleanup_(sightings_done) Sightings s = {0};
