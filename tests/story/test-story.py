@@ -83,7 +83,7 @@ def the_memory_model_refuses_what_cannot_start():
 
 def the_isolated_stage_catches_it_where_there_is_no_model():
     configure(memory="false")
-    before, invocation = running(), show("judge.service", "NRestarts")
+    before, invocation, entries = running(), show("judge.service", "NRestarts"), len(downtime())
     promotion = approved(vllm_memory_util="0.40", **({"whisper_model_size": "tiny"} if SOAK else {}))
     done = rolled_out(promotion)
     assert "isolated trial: vllm_memory_util=0.4" in done.out, done
@@ -96,7 +96,7 @@ def the_isolated_stage_catches_it_where_there_is_no_model():
         assert running() == before, running()
     assert show("judge.service", "NRestarts") == invocation
     # What the trial cost is on the account until systemd had started production, and from there until it answered.
-    trial, rest = downtime()[-2:]
+    trial, rest = downtime()[entries:entries + 2]
     assert trial["why"] == "quiesce" and rest["why"] == "rollout", (trial, rest)
     assert abs(rest["began_at_us"] - trial["ended_at_us"]) < 20000 and rest["ended_at_us"] - rest["began_at_us"] > 100000, (trial, rest)
 
