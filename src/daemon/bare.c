@@ -51,7 +51,10 @@ static void restart_changed(Daemon *d, const json_t *before, const json_t *after
 
 static int take_back(Daemon *d, const json_t *before, Err *err)
 {
-	json_auto_t *moved = NULL, *after = NULL;
+	json_auto_t *none = NULL, *moved = NULL, *after = NULL;
+	Err unheard = ERR_INIT;
+	/* What we waited for before we were restarted is not waited for again. */
+	(void)!ask(d, json_pack("{s:s}", "do", "cancel"), HELPER_WAIT_US, &none, &unheard);
 	int r = ask(d, json_pack("{s:s}", "do", "undo"), HELPER_WAIT_US, &moved, err);
 	if (r == 0)
 		r = look(d, &after, err);
