@@ -127,7 +127,7 @@ static const ConfField rollout_fields[] = {
     {"auto_parameters", CONF_T_STRINGS, AT(auto_parameters),
      .help = "Automatic approval only when no other parameter is changed; absent: any may be"},
     {"on_inconclusive", CONF_T_CUSTOM, AT(on_inconclusive), .custom = &word_inconclusive,
-     .help = "When watching shows neither harm nor none, or was interrupted: wait (watch again), "
+     .help = "When watching shows neither harm nor none, or was interrupted: wait (watch on), "
 	     "ask or undo",
      .otherwise = "ask"},
     {"waits", CONF_T_INT, AT(waits),

@@ -35,7 +35,7 @@ enum {
 typedef uint32_t ParamMask; /* bit i: the i-th parameter has its new value */
 
 typedef enum OnInconclusive {
-	INCONCLUSIVE_WAIT, /* watch again, `waits` times at most, then ask */
+	INCONCLUSIVE_WAIT, /* watch on, `waits` times at most, then ask */
 	INCONCLUSIVE_ASK,
 	INCONCLUSIVE_UNDO,
 } OnInconclusive;
@@ -86,7 +86,7 @@ typedef enum MachineEvent {
 	/* No downtime left for the next restart, or the window closed. Never told of an undo, nor
 	 * of `target` == `kept` in APPLY, which is one too. */
 	EVENT_BUDGET,
-	EVENT_CONTINUE, /* a person: go on (watch again) */
+	EVENT_CONTINUE, /* a person: go on (watch on) */
 	EVENT_ABORT,	/* a person: take it back */
 	EVENT_MAX_,
 } MachineEvent;
