@@ -73,6 +73,8 @@ static int look_alone(const Options *o, const Err *why, json_t **ret)
 	js_set(d, "why", js_text(why->msg), &failed);
 	js_set(s, "daemon", d, &failed);
 	if (unread)
+		js_set(json_object_get(s, "production"), "version", json_null(), &failed);
+	if (unread)
 		failed |= json_array_append_new(json_object_get(s, "problems"),
 						js_text("neither the configuration nor the store "
 							"could be read")) < 0;

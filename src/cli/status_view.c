@@ -89,7 +89,8 @@ static void production_lines(const View *v, const json_t *p)
 	const json_t *change = json_object_get(p, "change");
 	if (js_int(p, "version", 0) == 0)
 		line(v, "production", "%s",
-		     !current	? "not known: see the problems below"
+		     !current || json_is_null(json_object_get(p, "version"))
+			 ? "not known: see the problems below"
 		     : *current ? "adopted, and no version of it is kept yet"
 				: "nothing is adopted: 'dream adopt' does it");
 	else
