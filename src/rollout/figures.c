@@ -124,6 +124,13 @@ static size_t n_counted(const Figure *g)
 	return report.n;
 }
 
+/* Everything else that leads to a watch has changed production before it. */
+bool figures_go_on(const Machine *m)
+{
+	return m->last == EVENT_INCONCLUSIVE || m->last == EVENT_NO_DATA ||
+	       m->last == EVENT_ERROR || m->last == EVENT_CONTINUE;
+}
+
 static bool all_begun(const Figures *f)
 {
 	for (size_t i = 0; i < f->n; i++)

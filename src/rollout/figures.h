@@ -49,6 +49,9 @@ int before_add(Before *b, const JudgeSample *s) _must_check_;
 size_t samples_spaced(JudgeSample *list, size_t n, int64_t every_us);
 void figures_forget(Figures *f); /* what was before */
 
+/* Is this watch the one before, for want of a verdict or because a person says so? Nothing of
+ * production was touched in between. */
+bool figures_go_on(const Machine *m);
 /* The judges begin, for a watch of that length. With `go_on` those that are there go on, with what
  * they have seen and what is left of their error rate: looking once more at what did not change is
  * one more look of the same watch. */

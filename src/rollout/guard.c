@@ -267,20 +267,11 @@ void guard_observe(Rollout *r)
 	run_timer(r, r->x->rollout.observe_us, on_observed);
 }
 
-/* Watched again because there was no verdict, or because a person says so: what runs was not
- * touched in between. Everything else that leads to a watch has changed production before it. */
-static bool watches_on(const Rollout *r)
-{
-	MachineEvent e = r->m.last;
-	return e == EVENT_INCONCLUSIVE || e == EVENT_NO_DATA || e == EVENT_ERROR ||
-	       e == EVENT_CONTINUE;
-}
-
 void guard_watch(Rollout *r, int64_t for_us)
 {
 	Err err = ERR_INIT;
 	char time[32];
-	bool on = watches_on(r);
+	bool on = figures_go_on(&r->m);
 	guard_rest(r);
 	if (figures_judge(&r->figures, &r->x->rollout, for_us, on, &err) < 0) {
 		rollout_later(r, EVENT_ERROR, "%s", err.msg);

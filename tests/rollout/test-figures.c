@@ -1,6 +1,7 @@
 /* The judges of a rollout: a watch that goes on, and one that lasts longer than what is known
  * closely. DREAM_SOAK=1 simulates as many as a rate needs; SEED chooses others. */
 #include "../watch/series.h"
+#include "base/rng.h"
 #include "rollout/figures.h"
 #include "test.h"
 
@@ -107,6 +108,39 @@ TEST(a_watch_that_goes_on_is_the_same_watch)
 		figures_done(&anew.f);
 	}
 	CHECK(found_anew < 5); /* what each part saw would be lost with it */
+}
+
+/* Whatever happens in whatever order. */
+TEST(only_what_was_not_touched_is_watched_on)
+{
+	Rng rng = rng_derive(seed(), "go on", 0);
+	size_t on = 0, anew = 0;
+	for (size_t i = 0; i < 20000; i++) {
+		const MachineSpec spec = {.n = 1 + (uint32_t)rng_below(&rng, 3),
+					  .colocated = rng_below(&rng, 2),
+					  .cold_start = rng_below(&rng, 2),
+					  .probation = true,
+					  .on_inconclusive = (OnInconclusive)rng_below(&rng, 3),
+					  .waits = 2};
+		Machine m;
+		bool touched = true;
+		machine_init(&m);
+		MachineDo d = machine_step(&spec, &m, EVENT_START);
+		for (size_t k = 0; k < 40 && d != DO_END; k++) {
+			MachineEvent any = (MachineEvent)rng_below(&rng, EVENT_MAX_);
+			d = machine_step(&spec, &m, rng_below(&rng, 3) ? EVENT_OK : any);
+			if (d != DO_WATCH && d != DO_PROBATION) {
+				touched = touched || (d != DO_NOTHING && d != DO_ASK);
+				continue;
+			}
+			CHECK(!figures_go_on(&m) || !touched);
+			on += figures_go_on(&m);
+			anew += !figures_go_on(&m);
+			touched = false;
+		}
+	}
+	printf("# %zu watches, %zu times watched on\n", anew, on);
+	CHECK(on > 100 && anew > 100);
 }
 
 TEST(what_was_good_and_gives_no_sample_any_more_says_nothing)
