@@ -37,7 +37,9 @@ def versions():
 
 
 def downtime():
-    """The account of everything that costs any."""
+    """The account of everything that costs any; there is none before the first."""
+    if not os.path.exists(f"{DIR}/state/downtime.json"):
+        return []
     with open(f"{DIR}/state/downtime.json") as f:
         return json.load(f)["downtime"]
 
