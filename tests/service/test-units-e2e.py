@@ -215,7 +215,8 @@ def worker_of(pid):
 # --- Cases --------------------------------------------------------------------------------------
 
 
-def a_trial_is_productions_command_with_the_tuned_flags_and_the_port_changed_and_production_comes_back():
+def a_trial_beside_production():
+    """What was measured. Checks on the way what is true of every trial, also of one that a busy machine spoils."""
     before = invocations()
     production = argv_of(pid_of("judge.service"))
     p = start("eval", "-c", config(), "--all-services", "--json", "vllm_memory_util=0.55", "whisper_model_size=tiny")
@@ -238,15 +239,22 @@ def a_trial_is_productions_command_with_the_tuned_flags_and_the_port_changed_and
     properties = sh("systemctl", "show", unit) + sh("systemctl", "cat", unit)
     assert "s3cret" not in properties and "API_SECRET" not in properties
     done = finish(p)
-    m = json.loads(done.out)["measurement"]
-    assert m["status"] == "ok", done
     assert "s3cret" not in done.out
-    assert m["evidence"]["services"]["judge"]["placement"] == "placed", m["evidence"]["services"]["judge"]
     wait("production answers", answering, 5)
     after = invocations()
     assert before[0] != after[0] and before[1] != after[1]
     assert argv_of(pid_of("judge.service")) == production
     nothing_is_left()
+    return json.loads(done.out)["measurement"]
+
+
+def a_trial_is_productions_command_with_the_tuned_flags_and_the_port_changed_and_production_comes_back():
+    for _ in range(3):
+        m = a_trial_beside_production()
+        if "the load generator was the bottleneck" not in m.get("reason", ""):
+            break
+    assert m["status"] == "ok", m
+    assert m["evidence"]["services"]["judge"]["placement"] == "placed", m["evidence"]["services"]["judge"]
 
 
 def killed_in_the_middle(victim):
