@@ -6,6 +6,7 @@ DREAM_SOAK=1 (make soak) takes the whole space and as many samples as a 95th per
 import http.client
 import json
 import os
+import re
 import signal
 import sys
 import time
@@ -167,9 +168,16 @@ def in_mid_stream(trials, number):
 # --- The experiment ---
 
 
+def spoilt(m):
+    """On a machine with other work the load generator may be late; then a trial has to be void, and is made again."""
+    return "the load generator was the bottleneck" in m.get("reason", "")
+
+
 def a_trial_measures_both_services_together():
     with Trials(requests=60, n_clips=40) as t:  # enough for a median, even where neighbours are alike
         m = t.eval()
+        for _ in range(2):
+            m = t.eval() if spoilt(m) else m
         assert m["status"] == "ok", m
         for name in ["llm_latency_ms", "stt_latency_ms", "wer_pct", "llm_ttft_ms", "start_s"]:
             assert m["metrics"][name]["value"] > 0, (name, m)
@@ -187,7 +195,8 @@ def the_settings_of_a_candidate_reach_the_server():
         assert lines[LLAMA][lines[LLAMA].index("--parallel") + 1] == "2"
         assert lines[LLAMA][lines[LLAMA].index("--ctx-size") + 1] == "256"
         assert lines[WHISPER][lines[WHISPER].index("--audio-ctx") + 1] == "256"
-        assert t.end(p)["status"] == "ok"
+        m = t.end(p)
+        assert m["status"] == "ok" or spoilt(m), m
 
 
 def search(seed):
@@ -199,9 +208,7 @@ def search(seed):
         rows = rows["trials"] if isinstance(rows, dict) else rows
         assert len(rows) >= 3, done
         bad = [(r["params"], r["workload"], r["measurement"]["status"], r["measurement"].get("reason")) for r in rows
-               if r["measurement"]["status"] != "ok"
-               # On a machine with other work the load generator may be late; then the trial has to be void.
-               and "the load generator was the bottleneck" not in r["measurement"].get("reason", "")]
+               if r["measurement"]["status"] != "ok" and not spoilt(r["measurement"])]
         assert not bad, bad
         promotions = t.box.result()
         assert ("winner" in done.out and promotions) if done.code == 0 else \
@@ -304,7 +311,8 @@ def a_server_that_stands_still_ends_the_trial_at_its_deadline():
     with Trials(tokens=300, requests=40, trial=8) as t:
         p, since = in_mid_stream(t, signal.SIGSTOP)
         m = t.end(p)
-        assert m["status"] == "timeout" and "8.0 s" in m["reason"], m
+        # The worker says so itself, where llama-server ends in the time that is left then; else who waits for it does.
+        assert m["status"] == "timeout" and re.search(r"\b8(\.0)? s\b", m["reason"]), m
         assert time.monotonic() - since < 15
 
 
