@@ -71,7 +71,8 @@ static int refuse_unfit(const Decider *d, const json_t *promotion, const Baselin
 		return cli_fail(EXIT_FAILED, &err);
 	if (v.ok)
 		return 0;
-	checks_text(&v, &out);
+	json_auto_t *checks = validation_json(&v);
+	checks_text(checks, &out);
 	fputs(out.s && !out.failed ? out.s : "", stderr);
 	return cli_failf(EXIT_FAILED, "it is not fit for production, so it was not approved");
 }

@@ -3,31 +3,33 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "cli/daemon_ask.h"
 #include "cli/decide.h"
-#include "rollout/feedback.h"
 
 typedef struct Options {
 	const char *config, *reason;
 	bool json;
 } Options;
 
-static void how_text(const Baseline *b, Str *out)
+static void add_member(const char *before, const json_t *b, const char *member, Str *out)
 {
-	str_addf(out, "%s", *b->why ? b->why : "?");
-	if (b->of_version)
-		str_addf(out, " to version %lld", (long long)b->of_version);
-	if (*b->promotion) {
-		str_add(out, " of ");
-		said_text(b->promotion, out);
-	}
-	if (*b->by) {
-		str_add(out, ", by ");
-		said_text(b->by, out);
-	}
-	if (*b->reason) {
-		str_add(out, ": ");
-		said_text(b->reason, out);
-	}
+	const char *words = js_str(b, member, "");
+	if (!*words)
+		return;
+	str_add(out, before);
+	said_text(words, out);
+}
+
+/* Of a dream.baseline/v1. */
+static void how_text(const json_t *b, Str *out)
+{
+	int64_t of_version = js_int(b, "of_version", 0);
+	add_member("", b, "why", out);
+	if (of_version)
+		str_addf(out, " to version %lld", (long long)of_version);
+	add_member(" of ", b, "promotion", out);
+	add_member(", by ", b, "by", out);
+	add_member(": ", b, "reason", out);
 }
 
 /* --- The current one ---------------------------------------------------------------------------
@@ -43,7 +45,8 @@ static int print_current(const Baseline *b)
 	const char *unit, *parameter;
 	json_t *values, *v;
 	Err err = ERR_INIT;
-	if (table_new(columns, 3, &t) < 0)
+	json_auto_t *as_json = baseline_json(b);
+	if (!as_json || table_new(columns, 3, &t) < 0)
 		return cli_oom();
 	json_object_foreach (b->values, unit, values)
 		json_object_foreach (values, parameter, v) {
@@ -54,7 +57,7 @@ static int print_current(const Baseline *b)
 	str_addf(&out, "Version %lld, ", (long long)b->version);
 	when_text(b->at_us, &out);
 	str_add(&out, ", ");
-	how_text(b, &out);
+	how_text(as_json, &out);
 	str_addf(&out, "\nGeneration %s\n\n", b->generation);
 	if (table_print(t, cli_width(), &out, &err) < 0)
 		return cli_fail(EXIT_FAILED, &err);
@@ -83,142 +86,103 @@ static int current(const Options *o)
 
 /* --- log ------------------------------------------------------------------------------------- */
 
-typedef struct Log {
-	const Decider *d;
-	Table *table;
-	json_t *array, *said; /* said: {version: [feedback]} */
-	const Baseline *last;
-	json_t *last_params;
-	bool failed;
-} Log;
-
-static void add_row(Log *l, const char *version, int64_t at_us, const Str *what, const Str *change)
+static void add_row(Table *t, const char *version, int64_t at_us, const Str *what,
+		    const Str *change)
 {
 	_cleanup_(str_done) Str at = STR_INIT;
 	when_text(at_us, &at);
-	table_text(l->table, version);
-	table_text(l->table, at.s);
-	table_text(l->table, what->len ? what->s : NULL);
-	table_text(l->table, change->len ? change->s : NULL);
+	table_text(t, version);
+	table_text(t, at.s);
+	table_text(t, what->len ? what->s : NULL);
+	table_text(t, change->len ? change->s : NULL);
 }
 
 /* What is otherwise than in the version before; all of the first one. */
-static void changes_text(const json_t *before, json_t *params, Str *out)
+static void changes_text(const json_t *before, const json_t *params, Str *out)
 {
 	const char *name;
 	json_t *v;
-	json_object_foreach (params, name, v) {
+	json_object_foreach ((json_t *)(uintptr_t)params, name, v) {
 		const char *was = js_str(before, name, NULL), *is = json_string_value(v);
-		if (was && baseline_value_same(was, is))
+		if (!is || (was && baseline_value_same(was, is)))
 			continue;
 		str_addf(out, "%s%s=", out->len ? ", " : "", name);
 		said_text(is, out);
 	}
 }
 
-static void add_said(Log *l, int64_t version)
+static void add_said(Table *t, const json_t *version)
 {
-	char key[32];
 	size_t i;
 	json_t *f;
 	_cleanup_(str_done) Str none = STR_INIT;
-	(void)snprintf(key, sizeof(key), "%lld", (long long)version);
-	json_array_foreach (json_object_get(l->said, key), i, f) {
+	json_array_foreach (json_object_get(version, "feedback"), i, f) {
 		_cleanup_(str_done) Str words = STR_INIT;
-		str_addf(&words, "%s: ", js_str(f, "verdict", "?"));
+		said_text(js_str(f, "verdict", "?"), &words);
+		str_add(&words, ": ");
 		said_text(js_str(f, "words", ""), &words);
 		str_add(&words, ", says ");
 		said_text(js_str(f, "by", "?"), &words);
-		if (js_str(f, "rollout", NULL)) {
-			str_add(&words, ", in the middle of ");
-			said_text(js_str(f, "rollout", ""), &words);
-		}
-		add_row(l, "", js_int(f, "at_us", 0), &words, &none);
+		add_member(", in the middle of ", f, "rollout", &words);
+		add_row(t, "", js_int(f, "at_us", 0), &words, &none);
 	}
 }
 
-static int add_version(void *ctx, const Baseline *b)
+static void add_version(Table *t, const json_t *before, const json_t *b)
 {
-	Log *l = ctx;
 	_cleanup_(str_done) Str what = STR_INIT, change = STR_INIT;
 	char version[32];
-	(void)snprintf(version, sizeof(version), "%lld", (long long)b->version);
-	if (l->array) {
-		json_t *o = baseline_json(b);
-		json_t *said = json_object_get(l->said, version);
-		js_set(o, "feedback", said ? json_incref(said) : json_array(), &l->failed);
-		l->failed |= json_array_append_new(l->array, o) < 0;
-		return 0;
-	}
+	(void)snprintf(version, sizeof(version), "%lld", (long long)js_int(b, "version", 0));
 	how_text(b, &what);
-	changes_text(l->last_params, b->params, &change);
-	add_row(l, version, b->at_us, &what, &change);
-	add_said(l, b->version);
-	json_decref(l->last_params);
-	l->last_params = js_deep_copy(b->params);
-	l->failed |= !l->last_params;
-	return 0;
+	changes_text(json_object_get(before, "params"), json_object_get(b, "params"), &change);
+	add_row(t, version, js_int(b, "at_us", 0), &what, &change);
+	add_said(t, b);
 }
 
-static int gather_said(void *ctx, const Feedback *f)
-{
-	Log *l = ctx;
-	char key[32];
-	json_t *o = json_object();
-	(void)snprintf(key, sizeof(key), "%lld", (long long)f->baseline_version);
-	if (!json_object_get(l->said, key))
-		js_set(l->said, key, json_array(), &l->failed);
-	js_set(o, "verdict", js_text(f->good ? "good" : "bad"), &l->failed);
-	js_set(o, "words", js_text(f->words), &l->failed);
-	js_set(o, "by", js_text(f->by.name), &l->failed);
-	js_set(o, "rollout", *f->rollout ? js_text(f->rollout) : json_null(), &l->failed);
-	js_set(o, "at_us", json_integer(f->at_us), &l->failed);
-	l->failed |= json_array_append_new(json_object_get(l->said, key), o) < 0;
-	return 0;
-}
-
-static int print_log(Log *l, bool json)
-{
-	bool failed = false;
-	if (l->failed)
-		return cli_oom();
-	if (!json)
-		return cli_print_table(l->table);
-	json_t *o = json_object();
-	js_set(o, "schema", js_text("dream.baseline_log/v1"), &failed);
-	js_set(o, "versions", json_incref(l->array), &failed);
-	if (failed) {
-		json_decref(o);
-		return cli_oom();
-	}
-	return cli_print_json(o);
-}
-
-static int history(const Options *o)
+static int print_log(const json_t *versions)
 {
 	static const TableColumn columns[] = {{"version", ALIGN_RIGHT, COLUMN_KEEP},
 					      {"at", ALIGN_LEFT, COLUMN_DROP},
 					      {"how", ALIGN_LEFT, COLUMN_CUT},
 					      {"values", ALIGN_LEFT, COLUMN_CUT}};
-	_cleanup_(decider_done) Decider d;
 	_cleanup_(table_freep) Table *table = NULL;
-	json_auto_t *array = o->json ? json_array() : NULL, *said = json_object();
+	const json_t *before = NULL;
+	size_t i;
+	json_t *b;
+	if (table_new(columns, 4, &table) < 0)
+		return cli_oom();
+	json_array_foreach (versions, i, b) {
+		add_version(table, before, b);
+		before = b;
+	}
+	return cli_print_table(table);
+}
+
+static int open_log(const Options *o, Decider *d, json_t **ret)
+{
 	Err err = ERR_INIT;
-	int r = decider_open_look(o->config, &d);
+	int r = decider_open_or_ask(o->config, json_pack("{s:s}", "do", "baseline_log"), d, ret);
+	if (r || *ret)
+		return r;
+	r = decider_make_store(o->config, d);
 	if (r)
 		return r;
-	if (!said || (o->json && !array) || table_new(columns, 4, &table) < 0)
-		return cli_oom();
-	Log l = {.d = &d, .table = table, .array = array, .said = said};
-	if (d.store)
-		r = feedback_walk(d.store, d.pinned, gather_said, &l, &err);
-	if (r == 0 && d.store)
-		r = baseline_walk(d.store, d.pinned, add_version, &l, &err);
-	bool any = l.last_params;
-	json_decref(l.last_params);
-	if (r < 0)
-		return cli_fail(EXIT_FAILED, &err);
-	return any || o->json ? print_log(&l, o->json) : decider_no_baseline(&d);
+	const ViewSource s = decider_source(d);
+	return baseline_log_view(&s, ret, &err) < 0 ? cli_fail(EXIT_FAILED, &err) : 0;
+}
+
+static int history(const Options *o)
+{
+	_cleanup_(decider_done) Decider d = {0};
+	json_auto_t *view = NULL;
+	int r = open_log(o, &d, &view);
+	if (r)
+		return r;
+	cli_say_left_out(view);
+	if (o->json)
+		return cli_print_json(TAKE_PTR(view));
+	const json_t *versions = json_object_get(view, "versions");
+	return json_array_size(versions) ? print_log(versions) : decider_no_baseline(&d);
 }
 
 /* --- diff ------------------------------------------------------------------------------------ */

@@ -182,7 +182,8 @@ int cli_open_store(const char *path, StoreMode mode, Store **ret)
 	if (r == -EACCES && strncmp(path, MACHINE_STATE, strlen(MACHINE_STATE)) == 0)
 		return cli_failf(EXIT_FAILED,
 				 "%s; it is the daemon's, and only root may read it beside; "
-				 "approvers see through 'dream status' what waits for them",
+				 "where the daemon runs, approvers see through it what they "
+				 "decide about ('dream status', 'dream promotion show')",
 				 err.msg);
 	return r < 0 ? cli_fail(EXIT_FAILED, &err) : 0;
 }

@@ -1,5 +1,7 @@
 #include "cli/daemon_ask.h"
 
+#include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -48,6 +50,46 @@ int cli_ask_daemon(const char *given, json_t *request, json_t **ret, Err *err)
 			       "members of the approvers' group may",
 			       path);
 	return r;
+}
+
+static bool is_closed(const char *path)
+{
+	return access(path, R_OK) < 0 && errno == EACCES;
+}
+
+/* What cannot be asked is left to the store, whose refusal says who may read it. */
+static bool is_unreached(int r)
+{
+	return r == -ENOENT || r == -ECONNREFUSED || r == -EACCES;
+}
+
+int cli_ask_instead(const Plan *plan, const char *socket, json_t *request, json_t **ret)
+{
+	_cleanup_free_ char *path = NULL;
+	json_auto_t *rq = request;
+	bool failed = !rq;
+	Err err = ERR_INIT;
+	*ret = NULL;
+	int r = cli_store_path(plan, &path);
+	if (r || !is_closed(path))
+		return r;
+	js_set(rq, "store", js_text(path), &failed);
+	if (failed)
+		return cli_oom();
+	r = cli_ask_daemon(socket, json_incref(rq), ret, &err);
+	if (r < 0)
+		return is_unreached(r) ? 0 : cli_fail(EXIT_FAILED, &err);
+	(void)json_object_del(*ret, "ok");
+	return 0;
+}
+
+void cli_say_left_out(const json_t *view)
+{
+	if (js_bool(view, "older_left_out", false))
+		fputs(
+		    "there are older ones, which do not fit into the daemon's answer; root and the "
+		    "daemon's own user can list all of them\n",
+		    stderr);
 }
 
 int cli_print_begun(const json_t *reply, const char *otherwise)

@@ -7,6 +7,7 @@
 
 #include "base/file.h"
 #include "base/json.h"
+#include "cli/daemon_ask.h"
 #include "helper/wire.h"
 #include "rollout/others.h"
 
@@ -65,12 +66,9 @@ static int check_key(const Decider *d)
 			 pinned, d->public);
 }
 
-int decider_open(const char *config, StoreMode mode, Decider *d)
+static int open_rest(StoreMode mode, Decider *d)
 {
-	*d = (Decider){0};
-	int r = cli_open(config, &d->plan);
-	if (r == 0)
-		r = cli_store(d->plan, mode, &d->store);
+	int r = cli_store(d->plan, mode, &d->store);
 	if (r == 0)
 		r = mode == STORE_WRITE ? cli_key(d->plan, &d->key) : find_key(d);
 	if (r == 0)
@@ -89,15 +87,40 @@ int decider_open(const char *config, StoreMode mode, Decider *d)
 	return 0;
 }
 
+int decider_open(const char *config, StoreMode mode, Decider *d)
+{
+	*d = (Decider){0};
+	int r = cli_open(config, &d->plan);
+	return r ? r : open_rest(mode, d);
+}
+
+int decider_open_or_ask(const char *config, json_t *request, Decider *d, json_t **ret_view)
+{
+	*d = (Decider){0};
+	*ret_view = NULL;
+	int r = cli_open(config, &d->plan);
+	if (r) {
+		json_decref(request);
+		return r;
+	}
+	r = cli_ask_instead(d->plan, NULL, request, ret_view);
+	return r || *ret_view ? r : open_rest(STORE_READ, d);
+}
+
 /* Whoever looks first where units are adopted takes down what runs as the first version: for that
  * the store is made. */
+int decider_make_store(const char *config, Decider *d)
+{
+	if (d->store || d->n_units == 0)
+		return 0;
+	decider_done(d);
+	return decider_open(config, STORE_WRITE, d);
+}
+
 int decider_open_look(const char *config, Decider *d)
 {
 	int r = decider_open(config, STORE_READ, d);
-	if (r || d->store || d->n_units == 0)
-		return r;
-	decider_done(d);
-	return decider_open(config, STORE_WRITE, d);
+	return r ? r : decider_make_store(config, d);
 }
 
 void decider_done(Decider *d)
@@ -195,20 +218,38 @@ const Experiment *decider_experiment(const Decider *d, const json_t *promotion)
 	return config_experiment(d->plan, js_str(promotion, "experiment", ""));
 }
 
+static ValidateInput validate_input(const Decider *d, const json_t *promotion, const Baseline *b)
+{
+	const Experiment *x = decider_experiment(d, promotion);
+	return (ValidateInput){.promotion = promotion,
+			       .x = x,
+			       .baseline = b,
+			       .units = d->units,
+			       .n_units = d->n_units,
+			       .keys = d->keys,
+			       .store = d->store,
+			       .memory = x && x->rollout.memory_model ? x->memory : NULL,
+			       .others_bytes = x ? others_bytes(x, d->units, d->n_units) : -1,
+			       .now_us = clock_now_us(&clock_system),
+			       .max_age_us = x ? x->rollout.max_age_us : INT64_MAX};
+}
+
 int decider_validate(const Decider *d, const json_t *promotion, const Baseline *b, Validation *ret,
 		     Err *err)
 {
-	const Experiment *x = decider_experiment(d, promotion);
-	const ValidateInput in = {.promotion = promotion,
-				  .x = x,
-				  .baseline = b,
-				  .units = d->units,
-				  .n_units = d->n_units,
-				  .keys = d->keys,
-				  .store = d->store,
-				  .memory = x && x->rollout.memory_model ? x->memory : NULL,
-				  .others_bytes = x ? others_bytes(x, d->units, d->n_units) : -1,
-				  .now_us = clock_now_us(&clock_system),
-				  .max_age_us = x ? x->rollout.max_age_us : INT64_MAX};
+	const ValidateInput in = validate_input(d, promotion, b);
 	return promotion_validate(&in, ret, err);
+}
+
+ViewSource decider_source(const Decider *d)
+{
+	return (ViewSource){
+	    .store = d->store, .pinned_key_hex = d->pinned, .now_us = clock_now_us(&clock_system)};
+}
+
+int decider_view(const Decider *d, const json_t *promotion, json_t **ret, Err *err)
+{
+	const ViewSource s = decider_source(d);
+	const ValidateInput in = validate_input(d, promotion, NULL);
+	return promotion_view(&s, &in, d->public, d->units_fault.msg, ret, err);
 }

@@ -7,6 +7,7 @@
 #include "rollout/baseline.h"
 #include "rollout/fate.h"
 #include "rollout/validate.h"
+#include "rollout/views.h"
 
 typedef struct Decider {
 	Plan *plan;
@@ -23,6 +24,12 @@ typedef struct Decider {
 
 /* 0, or the exit code to return; what was opened is closed by decider_done() either way. */
 int decider_open(const char *config, StoreMode mode, Decider *ret);
+/* To look only. Where the store may not be read the daemon is asked instead (cli_ask_instead()):
+ * then *ret_view is what it shows, and nothing but the plan is opened. The request is consumed. */
+int decider_open_or_ask(const char *config, json_t *request, Decider *ret, json_t **ret_view);
+/* Makes the store, where there is none and units are adopted: for the first version of the
+ * baseline. */
+int decider_make_store(const char *config, Decider *d);
 /* To look only; but the first look makes the store, for the first version of the baseline. */
 int decider_open_look(const char *config, Decider *ret);
 void decider_done(Decider *d);
@@ -39,6 +46,10 @@ int decider_baseline(const Decider *d, Baseline *ret, Err *err) _must_check_;
 int decider_no_baseline(const Decider *d);
 int decider_validate(const Decider *d, const json_t *promotion, const Baseline *b, Validation *ret,
 		     Err *err) _must_check_;
+/* What is seen of the store from here. */
+ViewSource decider_source(const Decider *d);
+/* dream.promotion_view/v1 */
+int decider_view(const Decider *d, const json_t *promotion, json_t **ret, Err *err) _must_check_;
 /* The experiment of a promotion; NULL when the configuration has none of that name. */
 const Experiment *decider_experiment(const Decider *d, const json_t *promotion);
 
@@ -49,11 +60,11 @@ const Experiment *decider_experiment(const Decider *d, const json_t *promotion);
 void said_text(const char *words, Str *out);
 /* "2026-11-20 12:30:05Z" */
 void when_text(int64_t at_us, Str *out);
-void checks_text(const Validation *v, Str *out);
-void decision_text(const Approval *a, Str *out);
-/* One screen: what changes, why, what happens, who said yes. */
-void promotion_text(const Decider *d, const json_t *promotion, const Fate *fate, const Baseline *b,
-		    const Validation *v, Str *out);
+/* As validation_json() has them. */
+void checks_text(const json_t *checks, Str *out);
+/* One screen of a dream.promotion_view/v1: what changes, why, what happens, who said yes. `x`: its
+ * experiment; NULL where the configuration has none of that name. */
+void promotion_text(const json_t *view, const Experiment *x, Str *out);
 
 /* --- promotion_new.c ---------------------------------------------------------------------------
  */

@@ -12,71 +12,49 @@ typedef struct Options {
 
 /* --- show ------------------------------------------------------------------------------------ */
 
-static json_t *fate_json(const Fate *f, bool *failed)
+/* `first`: what is said above it. The view is consumed. */
+static int print_view(const Decider *d, json_t *view, const char *first, bool json)
 {
-	json_t *o = json_object();
-	js_set(o, "state", js_text(promotion_state_name(f ? f->state : PROMOTION_PROPOSED)),
-	       failed);
-	js_set(o, "decision", f && f->decided ? approval_json(&f->decision) : json_null(), failed);
-	js_set(o, "rollout", f && *f->rollout ? js_text(f->rollout) : json_null(), failed);
-	js_set(o, "words", f && *f->words ? js_text(f->words) : json_null(), failed);
-	return o;
-}
-
-static int print_json(const json_t *promotion, const Fate *fate, const Baseline *b,
-		      const Validation *v)
-{
-	bool failed = false;
-	json_t *o = json_object();
-	js_set(o, "schema", js_text("dream.promotion_view/v1"), &failed);
-	js_set(o, "promotion", js_deep_copy(promotion), &failed);
-	js_set(o, "fate", fate_json(fate, &failed), &failed);
-	js_set(o, "baseline_version", b->version ? json_integer(b->version) : json_null(), &failed);
-	js_set(o, "fit", json_boolean(v->ok), &failed);
-	js_set(o, "checks", validation_json(v), &failed);
-	if (failed) {
-		json_decref(o);
-		return cli_oom();
+	_cleanup_(str_done) Str out = STR_INIT;
+	json_auto_t *owned = view;
+	if (json)
+		return cli_print_json(TAKE_PTR(owned));
+	const json_t *promotion = json_object_get(owned, "promotion");
+	const char *unseen = js_str(owned, "unseen", NULL);
+	str_add(&out, first);
+	promotion_text(owned, decider_experiment(d, promotion), &out);
+	if (unseen) {
+		str_add(&out, "\nIt is not known what is adopted: ");
+		said_text(unseen, &out);
+		str_addc(&out, '\n');
 	}
-	return cli_print_json(o);
+	return cli_print(out.failed ? NULL : out.s);
 }
 
-/* `first`: what is said above it. */
 static int print(const Decider *d, const json_t *promotion, const char *first, bool json)
 {
-	_cleanup_(baseline_done) Baseline b = {0};
-	_cleanup_(validation_done) Validation v = {0};
-	_cleanup_(fates_freep) Fates *fates = NULL;
-	_cleanup_(str_done) Str out = STR_INIT;
+	json_t *view = NULL;
 	Err err = ERR_INIT;
-	int r = fates_load(d->store, d->pinned, &fates, &err);
-	if (r == 0)
-		r = baseline_current(d->store, d->pinned, &b, &err);
-	if (r == 0)
-		r = decider_validate(d, promotion, &b, &v, &err);
-	if (r < 0)
-		return cli_fail(EXIT_FAILED, &err);
-	const Fate *fate = fates_of(fates, js_str(promotion, "id", ""));
-	if (json)
-		return print_json(promotion, fate, &b, &v);
-	str_add(&out, first);
-	promotion_text(d, promotion, fate, &b, &v, &out);
-	if (d->units_fault.code < 0)
-		str_addf(&out, "\nIt is not known what is adopted: %s\n", d->units_fault.msg);
-	return cli_print(out.failed ? NULL : out.s);
+	int r = decider_view(d, promotion, &view, &err);
+	return r < 0 ? cli_fail(EXIT_FAILED, &err) : print_view(d, view, first, json);
 }
 
 static int show(const Options *o, int argc, char **argv)
 {
-	_cleanup_(decider_done) Decider d;
+	_cleanup_(decider_done) Decider d = {0};
 	json_auto_t *promotion = NULL;
+	json_t *view = NULL;
 	Err err = ERR_INIT;
-	int r = decider_open(o->config, STORE_READ, &d);
-	if (r)
-		return r;
 	if (argc != 1)
 		return cli_failf(EXIT_USAGE, "'show' takes the ID of one promotion; 'dream "
 					     "promotions' lists them");
+	int r = decider_open_or_ask(
+	    o->config, json_pack("{s:s, s:o}", "do", "promotion", "promotion", js_text(argv[0])),
+	    &d, &view);
+	if (r)
+		return r;
+	if (view)
+		return print_view(&d, view, "", o->json);
 	if (!d.store)
 		return cli_nothing_yet(EXIT_FAILED);
 	if (promotion_find(d.store, argv[0], &promotion, &err) < 0)

@@ -43,42 +43,50 @@ static void add_line(Str *out, const char *label, const char *fmt, ...)
 
 /* --- Who ------------------------------------------------------------------------------------- */
 
-void decision_text(const Approval *a, Str *out)
+static void decision_text(const json_t *approval, Str *out)
 {
-	str_addf(out, "%s by ", a->approved ? "approved" : "rejected");
-	said_text(a->by.name, out);
+	const char *reason = js_str(approval, "reason", "");
+	said_text(js_str(approval, "decision", "decided"), out);
+	str_add(out, " by ");
+	said_text(js_str(json_object_get(approval, "by"), "name", "?"), out);
 	str_add(out, ", ");
-	when_text(a->at_us, out);
-	if (*a->by.reason) {
+	when_text(js_int(approval, "at_us", 0), out);
+	if (*reason) {
 		str_add(out, ": ");
-		said_text(a->by.reason, out);
+		said_text(reason, out);
 	}
 }
 
-static void add_state(const Fate *fate, const Baseline *b, const json_t *promotion, Str *out)
+static void add_said(const char *before, const char *words, Str *out)
+{
+	if (!words)
+		return;
+	str_add(out, before);
+	said_text(words, out);
+}
+
+static void add_state(const json_t *fate, Str *out)
 {
 	_cleanup_(str_done) Str words = STR_INIT;
-	Err why = ERR_INIT;
-	const char *digest = js_str(json_object_get(promotion, "signature"), "digest", "");
-	PromotionState state = fate ? fate->state : PROMOTION_PROPOSED;
-	bool is_decision = state == PROMOTION_APPROVED || state == PROMOTION_REJECTED;
-	if (!is_decision)
-		str_addf(&words, "%s; ", promotion_state_name(state));
-	if (fate && fate->decided)
-		decision_text(&fate->decision, &words);
+	const json_t *decision = json_object_get(fate, "decision");
+	const char *state = js_str(fate, "state", "?");
+	bool decided = json_is_object(decision);
+	bool is_decision = strcmp(state, promotion_state_name(PROMOTION_APPROVED)) == 0 ||
+			   strcmp(state, promotion_state_name(PROMOTION_REJECTED)) == 0;
+	if (!is_decision || !decided) {
+		said_text(state, &words);
+		str_add(&words, "; ");
+	}
+	if (decided)
+		decision_text(decision, &words);
 	else
 		str_add(&words, "nobody has decided yet");
-	if (state == PROMOTION_APPROVED && approval_holds(&fate->decision, digest, b->version,
-							  clock_now_us(&clock_system), &why) < 0)
-		str_addf(&words, "; it does not hold any more: %s", why.msg);
-	if (fate && *fate->words) {
-		str_add(&words, "; ");
-		said_text(fate->words, &words);
-	}
+	add_said("; it does not hold any more: ", js_str(fate, "lapsed", NULL), &words);
+	add_said("; ", js_str(fate, "words", NULL), &words);
 	add_labelled("state", &words, out);
 }
 
-static void add_origin(const Decider *d, const json_t *p, Str *out)
+static void add_origin(const json_t *view, const json_t *p, Str *out)
 {
 	_cleanup_(str_done) Str words = STR_INIT;
 	const json_t *by = json_object_get(p, "by");
@@ -91,7 +99,7 @@ static void add_origin(const Decider *d, const json_t *p, Str *out)
 	} else {
 		str_add(&words, "by a run");
 	}
-	if (strcmp(key, d->public) != 0)
+	if (strcmp(key, js_str(view, "own_key", "")) != 0)
 		str_addf(&words, ", elsewhere (key %.16s...)", key);
 	if (*reason) {
 		str_add(&words, ": ");
@@ -238,29 +246,57 @@ static void add_evidence(const json_t *p, Str *out)
 
 /* --- What would happen ----------------------------------------------------------------------- */
 
-void checks_text(const Validation *v, Str *out)
+void checks_text(const json_t *checks, Str *out)
 {
-	for (size_t i = 0; i < v->n; i++) {
-		_cleanup_(str_done) Str words = STR_INIT;
-		said_text(v->checks[i].words, &words);
-		str_addf(out, "%s %-10s ", v->checks[i].ok ? "yes" : "NO ", v->checks[i].name);
+	size_t i;
+	json_t *check;
+	json_array_foreach (checks, i, check) {
+		_cleanup_(str_done) Str words = STR_INIT, name = STR_INIT;
+		said_text(js_str(check, "words", ""), &words);
+		said_text(js_str(check, "check", "?"), &name);
+		str_addf(out, "%s %-10s ", js_bool(check, "ok", false) ? "yes" : "NO ",
+			 name.s ? name.s : "");
 		text_wrap(words.s ? words.s : "", 15, 15, WIDTH, out);
 	}
 }
 
-static void add_fitness(const Validation *v, Str *out)
+static void add_fitness(const json_t *view, Str *out)
 {
-	str_addf(out, "\nFit for production now: %s\n", v->ok ? "yes" : "NO");
-	checks_text(v, out);
+	str_addf(out, "\nFit for production now: %s\n", js_bool(view, "fit", false) ? "yes" : "NO");
+	checks_text(json_object_get(view, "checks"), out);
 }
 
-static void add_trials(const Validation *v, Str *out)
+static void add_committed(int64_t as, int64_t version, Str *out)
 {
-	if (v->isolated || v->colocated)
-		add_line(out, "first", "as trials, production untouched: %s%s%s",
-			 v->isolated ? "each parameter alone (isolated)" : "",
-			 v->isolated && v->colocated ? ", then " : "",
-			 v->colocated ? "with all services (colocated)" : "");
+	str_addf(out, "\nCommitted as version %lld of the baseline", (long long)as);
+	if (as == version)
+		str_add(out, ", which is what production should run\n");
+	else
+		str_addf(out, "; production should run version %lld now\n", (long long)version);
+}
+
+static bool is_listed(const json_t *list, const char *name)
+{
+	size_t i;
+	json_t *v;
+	json_array_foreach (list, i, v)
+		if (json_is_string(v) && strcmp(json_string_value(v), name) == 0)
+			return true;
+	return false;
+}
+
+/* false: none are wanted. */
+static bool add_trials(const json_t *view, Str *out)
+{
+	const json_t *trials = json_object_get(view, "trials");
+	bool isolated = is_listed(trials, "isolated"), colocated = is_listed(trials, "colocated");
+	if (!isolated && !colocated)
+		return false;
+	add_line(out, "first", "as trials, production untouched: %s%s%s",
+		 isolated ? "each parameter alone (isolated)" : "",
+		 isolated && colocated ? ", then " : "",
+		 colocated ? "with all services (colocated)" : "");
+	return true;
 }
 
 static void add_steps(const RolloutConfig *c, bool trials_before, Str *out)
@@ -281,14 +317,14 @@ static void add_steps(const RolloutConfig *c, bool trials_before, Str *out)
 		 c->probation_us > 0 ? probation : "");
 }
 
-static void add_failure(const RolloutConfig *c, const Baseline *b, Str *out)
+static void add_failure(const RolloutConfig *c, int64_t version, Str *out)
 {
 	char budget[32];
 	time_human(c->budget_us, budget);
 	add_line(out, "if it breaks",
 		 "a start that fails, a crash, out of memory or a value that is not in effect is "
 		 "taken back at once, to what runs before it%s",
-		 b->version > 0 ? "" : " (nothing is adopted yet)");
+		 version > 0 ? "" : " (nothing is adopted yet)");
 	add_line(
 	    out, "if it is",
 	    "worse by more than %.3g %%: the parameter is taken back, the others stay; when it "
@@ -299,30 +335,35 @@ static void add_failure(const RolloutConfig *c, const Baseline *b, Str *out)
 							"is asked"
 						      : "a person is asked");
 	add_line(out, "downtime", "at most %s for each service", budget);
-	if (b->version > 0)
+	if (version > 0)
 		add_line(out, "afterwards", "`dream rollback %lld` brings version %lld back",
-			 (long long)b->version, (long long)b->version);
+			 (long long)version, (long long)version);
 }
 
-void promotion_text(const Decider *d, const json_t *promotion, const Fate *fate, const Baseline *b,
-		    const Validation *v, Str *out)
+void promotion_text(const json_t *view, const Experiment *x, Str *out)
 {
-	const Experiment *x = decider_experiment(d, promotion);
+	const json_t *promotion = json_object_get(view, "promotion");
+	int64_t version = js_int(view, "baseline_version", 0);
+	int64_t committed = js_int(view, "committed_version", 0);
 	_cleanup_(str_done) Str experiment = STR_INIT;
 	said_text(js_str(promotion, "experiment", "?"), &experiment);
 	str_add(out, "Promotion ");
 	said_text(js_str(promotion, "id", "?"), out);
 	str_addc(out, '\n');
-	add_state(fate, b, promotion, out);
+	add_state(json_object_get(view, "fate"), out);
 	add_labelled("experiment", &experiment, out);
-	add_origin(d, promotion, out);
+	add_origin(view, promotion, out);
 	add_changes(promotion, out);
 	add_evidence(promotion, out);
-	add_fitness(v, out);
+	if (committed > 0)
+		add_committed(committed, version, out);
+	/* What it would take to do once more what runs is of no use. */
+	if (committed > 0 && committed == version)
+		return;
+	add_fitness(view, out);
 	if (!x)
 		return;
 	str_add(out, "\nHow it would go\n");
-	add_trials(v, out);
-	add_steps(&x->rollout, v->isolated || v->colocated, out);
-	add_failure(&x->rollout, b, out);
+	add_steps(&x->rollout, add_trials(view, out), out);
+	add_failure(&x->rollout, version, out);
 }

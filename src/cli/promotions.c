@@ -3,9 +3,10 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "cli/daemon_ask.h"
 #include "cli/internal.h"
 #include "record/promotion.h"
-#include "rollout/fate.h"
+#include "rollout/views.h"
 
 typedef struct Options {
 	const char *config, *database, *experiment;
@@ -15,42 +16,20 @@ typedef struct Options {
 typedef struct Walk {
 	const Options *options;
 	const char *id, *pinned_key;
-	Table *table;
-	json_t *array, *states;
-	const Fates *fates;
-	int64_t baseline_version;
 	int64_t shown;
 	int exit_code;
 } Walk;
 
-/* What became of it is not in the promotion itself, which is signed: it follows from the records.
- */
-static const char *state_of(const Walk *w, const json_t *body)
+static void add_row(Table *t, const json_t *view, const json_t *body)
 {
-	const Fate *fate = fates_of(w->fates, js_str(body, "id", ""));
-	return promotion_state_name(fate ? fate->state : PROMOTION_PROPOSED);
-}
-
-/* An approval that holds no more says so. */
-static bool has_lapsed(const Walk *w, const json_t *body)
-{
-	const Fate *fate = fates_of(w->fates, js_str(body, "id", ""));
-	const char *digest = js_str(json_object_get(body, "signature"), "digest", "");
-	return fate && fate->state == PROMOTION_APPROVED &&
-	       approval_holds(&fate->decision, digest, w->baseline_version,
-			      clock_now_us(&clock_system), NULL) < 0;
-}
-
-static void add_row(const Walk *w, const Record *r, const json_t *body)
-{
-	Table *t = w->table;
 	_cleanup_(str_done) Str changes = STR_INIT;
 	size_t i;
 	json_t *change;
-	const json_t *list = json_object_get(body, "changes");
+	const char *id = js_str(body, "id", "");
+	bool lapsed = json_object_get(json_object_get(view, "lapsed"), id);
 	char at[32];
-	time_rfc3339(r->at_us, at);
-	json_array_foreach (list, i, change) {
+	time_rfc3339(js_int(json_object_get(view, "recorded_at_us"), id, 0), at);
+	json_array_foreach (json_object_get(body, "changes"), i, change) {
 		json_auto_t *pair =
 		    json_pack("{s:[O?,O?]}", js_str(change, "parameter", "?"),
 			      json_object_get(change, "from"), json_object_get(change, "to"));
@@ -60,27 +39,13 @@ static void add_row(const Walk *w, const Record *r, const json_t *body)
 	table_cell(t, "%s", js_str(body, "id", "-"));
 	table_cell(t, "%.19sZ", at);
 	table_cell(t, "%s", js_str(body, "experiment", "-"));
-	table_cell(t, "%s%s", state_of(w, body), has_lapsed(w, body) ? " (lapsed)" : "");
+	table_cell(t, "%s%s", js_str(json_object_get(view, "states"), id, "?"),
+		   lapsed ? " (lapsed)" : "");
 	table_cell(t, "%s", changes.s ? changes.s : "none");
 }
 
-static int list_one(void *userdata, const Record *r, const json_t *body)
-{
-	Walk *w = userdata;
-	const char *only = w->options->experiment;
-	if (only && strcmp(js_str(body, "experiment", ""), only) != 0)
-		return 0;
-	w->shown++;
-	if (w->array) {
-		bool failed = json_array_append_new(w->array, js_deep_copy(body)) < 0;
-		js_set(w->states, js_str(body, "id", ""), js_text(state_of(w, body)), &failed);
-		return failed ? -ENOMEM : 0;
-	}
-	add_row(w, r, body);
-	return 0;
-}
-
-static int list(Walk *w, Store *store)
+/* The view is consumed. */
+static int print_list(json_t *view, bool json)
 {
 	static const TableColumn columns[] = {{"promotion", ALIGN_LEFT, COLUMN_KEEP},
 					      {"at", ALIGN_LEFT, COLUMN_DROP},
@@ -88,33 +53,43 @@ static int list(Walk *w, Store *store)
 					      {"state", ALIGN_LEFT, COLUMN_KEEP},
 					      {"changes", ALIGN_LEFT, COLUMN_CUT}};
 	_cleanup_(table_freep) Table *table = NULL;
-	_cleanup_(fates_freep) Fates *fates = NULL;
-	_cleanup_(baseline_done) Baseline baseline = {0};
-	json_auto_t *array = json_array(), *states = json_object();
-	Err err = ERR_INIT;
-	bool failed = false;
-	if (!array || !states || table_new(columns, 5, &table) < 0)
+	json_auto_t *owned = view;
+	size_t i;
+	json_t *body;
+	cli_say_left_out(owned);
+	if (json)
+		return cli_print_json(TAKE_PTR(owned));
+	const json_t *list = json_object_get(owned, "promotions");
+	if (table_new(columns, 5, &table) < 0)
 		return cli_oom();
-	w->table = table;
-	w->array = w->options->json ? array : NULL;
-	w->states = states;
-	int r = store ? fates_load(store, w->pinned_key, &fates, &err) : 0;
-	w->fates = fates;
-	if (r == 0 && store)
-		r = baseline_current(store, w->pinned_key, &baseline, &err);
-	w->baseline_version = baseline.version;
-	if (r == 0 && store)
-		r = store_records(store, "promotion", false, 0, list_one, w, &err);
-	if (r < 0)
-		return r == -ENOMEM ? cli_oom() : cli_fail(EXIT_FAILED, &err);
-	if (w->options->json) {
-		json_t *o = json_object();
-		js_set(o, "schema", json_string("dream.promotions/v1"), &failed);
-		js_set(o, "promotions", json_incref(array), &failed);
-		js_set(o, "states", json_incref(states), &failed);
-		return failed ? cli_oom() : cli_print_json(o);
-	}
-	return w->shown ? cli_print_table(table) : cli_print("no promotion yet\n");
+	json_array_foreach (list, i, body)
+		add_row(table, owned, body);
+	return json_array_size(list) ? cli_print_table(table) : cli_print("no promotion yet\n");
+}
+
+/* *ret_view: the list as the daemon has it, where it alone may read the store. */
+static int open_or_ask(const Options *o, bool listing, Plan **ret_plan, Store **ret,
+		       json_t **ret_view)
+{
+	if (o->database || !listing)
+		return cli_read(o->config, o->database, ret_plan, ret);
+	int r = o->config || cli_has_config() ? cli_open(o->config, ret_plan) : 0;
+	if (r == 0)
+		r = cli_ask_instead(
+		    *ret_plan, NULL,
+		    json_pack("{s:s, s:s*}", "do", "promotions", "experiment", o->experiment),
+		    ret_view);
+	return r || *ret_view ? r : cli_store(*ret_plan, STORE_READ, ret);
+}
+
+static int list(const Walk *w, Store *store)
+{
+	const ViewSource s = {
+	    .store = store, .pinned_key_hex = w->pinned_key, .now_us = clock_now_us(&clock_system)};
+	json_t *view = NULL;
+	Err err = ERR_INIT;
+	int r = promotions_view(&s, w->options->experiment, &view, &err);
+	return r < 0 ? cli_fail(EXIT_FAILED, &err) : print_list(view, w->options->json);
 }
 
 static int show_one(void *userdata, const Record *r, const json_t *body)
@@ -160,9 +135,12 @@ static int run(const void *options, int argc, char **argv)
 	if (listing && w.id)
 		return cli_failf(EXIT_USAGE, "'list' takes nothing more; did you mean 'show %s'?",
 				 w.id);
-	int r = cli_read(o->config, o->database, &plan, &store);
+	json_t *view = NULL;
+	int r = open_or_ask(o, listing, &plan, &store, &view);
 	if (r)
 		return r;
+	if (view)
+		return print_list(view, o->json);
 	w.pinned_key = plan ? plan->run.pinned_key : NULL;
 	if (!listing)
 		return show(&w, store);

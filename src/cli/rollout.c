@@ -66,7 +66,7 @@ static int roll_out(World *w, const Options *o, const char *promotion)
 	return r;
 }
 
-static int preview(World *w, const char *promotion)
+static int preview_here(const World *w, const char *promotion)
 {
 	_cleanup_(str_done) Str text = STR_INIT;
 	RolloutWorld world = world_of(w);
@@ -74,6 +74,31 @@ static int preview(World *w, const char *promotion)
 	if (rollout_preview(&world, promotion, &text, &err) < 0)
 		return cli_fail(EXIT_FAILED, &err);
 	return cli_print(text.s);
+}
+
+/* Each line as it may go to a terminal. */
+static int print_lines(const char *text)
+{
+	_cleanup_(str_done) Str out = STR_INIT;
+	while (*text) {
+		size_t n = strcspn(text, "\n");
+		str_add_safe(&out, text, n, 0);
+		str_addc(&out, '\n');
+		text += n + (text[n] == '\n');
+	}
+	return cli_print(out.failed ? NULL : out.s ? out.s : "");
+}
+
+static int preview(const Options *o, const char *promotion)
+{
+	json_auto_t *answer = NULL;
+	World w = {.turn_fd = -1};
+	json_t *rq = json_pack("{s:s, s:o}", "do", "preview", "promotion", js_text(promotion));
+	int r = world_look(o->config, o->socket, rq, &w, &answer);
+	if (r == 0)
+		r = answer ? print_lines(js_str(answer, "text", "")) : preview_here(&w, promotion);
+	world_done(&w);
+	return r;
 }
 
 static int check_options(const Options *o, int argc)
@@ -116,12 +141,12 @@ static int run(const void *options, int argc, char **argv)
 		return tell_daemon(o, "abort", NULL, "it is being taken back", "--resume --abort");
 	if (!o->foreground && !o->resume && !o->dry_run)
 		return tell_daemon(o, "rollout", argv[0], "it begins", "--foreground PROMOTION");
-	r = o->dry_run ? world_look(o->config, &w) : world_open(o->config, &w);
-	if (r == 0 && !o->dry_run)
+	if (o->dry_run)
+		return preview(o, argv[0]);
+	r = world_open(o->config, &w);
+	if (r == 0)
 		r = world_take_turn(&w);
-	if (r == 0 && o->dry_run)
-		r = preview(&w, argv[0]);
-	else if (r == 0)
+	if (r == 0)
 		r = roll_out(&w, o, argc > 0 ? argv[0] : NULL);
 	world_done(&w);
 	return r;

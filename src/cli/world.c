@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "cli/daemon_ask.h"
 #include "cli/internal.h"
 #include "rollout/turn.h"
 #include "worker/worker.h"
@@ -98,14 +99,11 @@ int world_open(const char *config, World *w)
 
 /* Without a store there is no promotion that could be looked at, without a key none that it signed.
  */
-int world_look(const char *config, World *w)
+static int look_here(World *w)
 {
 	_cleanup_free_ char *key = NULL;
 	Err err = ERR_INIT;
-	*w = (World){.turn_fd = -1};
-	int r = cli_open(config, &w->plan);
-	if (r == 0)
-		r = cli_store(w->plan, STORE_READ, &w->store);
+	int r = cli_store(w->plan, STORE_READ, &w->store);
 	if (r == 0)
 		r = cli_key_path(w->plan, &key);
 	if (r == 0 && (!w->store || (access(key, F_OK) < 0 && errno == ENOENT)))
@@ -115,6 +113,19 @@ int world_look(const char *config, World *w)
 	if (r != 0)
 		return r;
 	return open_production(w, &err) < 0 ? cli_fail(EXIT_FAILED, &err) : 0;
+}
+
+int world_look(const char *config, const char *socket, json_t *request, World *w,
+	       json_t **ret_answer)
+{
+	*w = (World){.turn_fd = -1};
+	*ret_answer = NULL;
+	int r = cli_open(config, &w->plan);
+	if (r)
+		json_decref(request);
+	else
+		r = cli_ask_instead(w->plan, socket, request, ret_answer);
+	return r || *ret_answer ? r : look_here(w);
 }
 
 int world_take_turn(World *w)

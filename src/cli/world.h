@@ -20,8 +20,11 @@ typedef struct World {
 
 /* 0, or the exit code to return; what was opened is closed by world_done() either way. */
 int world_open(const char *config, World *ret);
-/* The same for a verb that only looks: what it does without is NULL, and nothing is made. */
-int world_look(const char *config, World *ret);
+/* The same for a verb that only looks: what it does without is NULL, and nothing is made. Where the
+ * store may not be read the daemon at `socket` is asked instead (cli_ask_instead()): then
+ * *ret_answer is what it says, and nothing is opened. The request is consumed. */
+int world_look(const char *config, const char *socket, json_t *request, World *ret,
+	       json_t **ret_answer);
 void world_done(World *w);
 /* Before anything changes production, until world_done(). 0, or the exit code to return. */
 int world_take_turn(World *w);

@@ -29,6 +29,7 @@ enum {
 	STEPS_MAX = 12,	  /* of a rollout, kept for status */
 	WATCHED_MAX = 32, /* services */
 	UNITS_MAX = 64,	  /* adopted */
+	PROMOTION_NAME_SIZE = 64,
 	POLICY_EVERY_US = 30000000,
 	DRIFT_EVERY_US = 300000000,
 	HELPER_WAIT_US = 20000000,
@@ -237,3 +238,16 @@ int policy_approve(Daemon *d, const char *promotion, bool yes, const Approver *b
 /* --- verbs.c ---------------------------------------------------------------------------------- */
 
 extern const ControlVerb daemon_verbs[];
+/* A member of a request that fits and holds nothing that would garble a terminal or a log. Absent:
+ * "". */
+int verb_take(const json_t *rq, const char *key, char *ret, size_t size, Err *err) _must_check_;
+/* The promotion that it names. */
+int verb_take_promotion(const json_t *rq, char ret[PROMOTION_NAME_SIZE], Err *err) _must_check_;
+
+/* --- showing.c ---------------------------------------------------------------------------------
+ */
+
+int show_promotions(void *ctx, const ControlPeer *peer, const json_t *rq, json_t **ret, Err *err);
+int show_promotion(void *ctx, const ControlPeer *peer, const json_t *rq, json_t **ret, Err *err);
+int show_baseline_log(void *ctx, const ControlPeer *peer, const json_t *rq, json_t **ret, Err *err);
+int show_preview(void *ctx, const ControlPeer *peer, const json_t *rq, json_t **ret, Err *err);

@@ -24,8 +24,7 @@ static bool is_printable(const char *s)
 	return true;
 }
 
-/* A member that fits and holds nothing that would garble a terminal or a log. Absent: "". */
-static int take(const json_t *rq, const char *key, char *ret, size_t size, Err *err)
+int verb_take(const json_t *rq, const char *key, char *ret, size_t size, Err *err)
 {
 	const json_t *v = json_object_get(rq, key);
 	const char *text = v ? json_string_value(v) : "";
@@ -44,12 +43,12 @@ static int take_approver(const ControlPeer *peer, const json_t *rq, Approver *re
 {
 	*ret = (Approver){.uid = peer->uid};
 	(void)snprintf(ret->name, sizeof(ret->name), "%s", peer->name);
-	return take(rq, "reason", ret->reason, sizeof(ret->reason), err);
+	return verb_take(rq, "reason", ret->reason, sizeof(ret->reason), err);
 }
 
-static int take_promotion(const json_t *rq, char ret[64], Err *err)
+int verb_take_promotion(const json_t *rq, char ret[PROMOTION_NAME_SIZE], Err *err)
 {
-	int r = take(rq, "promotion", ret, 64, err);
+	int r = verb_take(rq, "promotion", ret, PROMOTION_NAME_SIZE, err);
 	return r == 0 && !*ret ? err_set(err, -EINVAL, "\"promotion\" must name one") : r;
 }
 
@@ -142,10 +141,10 @@ static int do_status(void *ctx, const ControlPeer *peer, const json_t *rq, json_
 static int decide(Daemon *d, const ControlPeer *peer, const json_t *rq, bool yes, json_t **ret,
 		  Err *err)
 {
-	char id[64];
+	char id[PROMOTION_NAME_SIZE];
 	Approver by;
 	Approval a;
-	int r = take_promotion(rq, id, err);
+	int r = verb_take_promotion(rq, id, err);
 	if (r == 0)
 		r = take_approver(peer, rq, &by, err);
 	if (r == 0)
@@ -173,7 +172,7 @@ static int do_rollout(void *ctx, const ControlPeer *peer, const json_t *rq, json
 {
 	Wish w = {.kind = WISH_ROLLOUT};
 	char *words = NULL;
-	int r = take_promotion(rq, w.promotion, err);
+	int r = verb_take_promotion(rq, w.promotion, err);
 	if (r == 0)
 		r = take_approver(peer, rq, &w.by, err);
 	if (r == 0)
@@ -230,7 +229,7 @@ static int do_feedback(void *ctx, const ControlPeer *peer, const json_t *rq, jso
 	if (!f.good && strcmp(verdict, "bad") != 0)
 		return err_set(err, -EINVAL, "\"verdict\" must be \"good\" or \"bad\"");
 	(void)snprintf(f.by.name, sizeof(f.by.name), "%s", peer->name);
-	int r = take(rq, "words", f.words, sizeof(f.words), err);
+	int r = verb_take(rq, "words", f.words, sizeof(f.words), err);
 	if (r == 0 && !d->store)
 		r = err_set(err, -ENODATA, "the store cannot be opened: %s", d->store_err.msg);
 	if (r == 0)
@@ -301,6 +300,10 @@ static int do_resume(void *ctx, const ControlPeer *peer, const json_t *rq, json_
 
 const ControlVerb daemon_verbs[] = {
     {"status", false, do_status},
+    {"promotions", false, show_promotions},
+    {"promotion", false, show_promotion},
+    {"baseline_log", false, show_baseline_log},
+    {"preview", false, show_preview},
     {"approve", true, do_approve},
     {"reject", true, do_reject},
     {"rollout", true, do_rollout},

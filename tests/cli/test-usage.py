@@ -99,7 +99,8 @@ def reading_an_absent_store_says_so():
             assert done.out == "", (args, done)
             assert done.code == (0 if args in (["trials"], ["promotions"]) else 1), (args, done)
         assert home.json("trials") == {"schema": "dream.trials/v1", "trials": []}
-        assert home.json("promotions") == {"schema": "dream.promotions/v1", "promotions": [], "states": {}}
+        empty = {"schema": "dream.promotions/v1", "promotions": [], "states": {}, "recorded_at_us": {}, "lapsed": {}}
+        assert home.json("promotions") == empty
         assert not (home.path / "state").exists(), "reading made a folder"
 
 

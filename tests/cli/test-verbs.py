@@ -243,7 +243,7 @@ def twin_prints_how_the_metrics_are_distributed():
 
 def promotions_are_listed_shown_and_signed():
     body = HOME.json("promotions", "-c", CONFIG)
-    keys(body, "schema", "promotions", "states")
+    keys(body, "schema", "promotions", "states", "recorded_at_us", "lapsed")
     assert body["states"] == {p["id"]: "proposed" for p in body["promotions"]}
     if not body["promotions"]:
         return "this run found nothing better"

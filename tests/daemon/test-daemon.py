@@ -124,11 +124,23 @@ def requests_that_make_no_sense_are_refused_with_a_reason():
                 ({"do": "continue"}, "EINVAL"),
                 ({"do": "abort"}, "EINVAL"),
                 ({"do": "pause", "reason": "r" * 300}, "EINVAL"),
+                ({"do": "promotion"}, "EINVAL"),
+                ({"do": "promotion", "promotion": "\x1b[31m"}, "EINVAL"),
+                ({"do": "promotion", "promotion": "x" * 64}, "EINVAL"),
+                ({"do": "promotion", "promotion": "no-such"}, "ENOENT"),
+                ({"do": "promotions", "experiment": ["a"]}, "EINVAL"),
+                ({"do": "promotions", "experiment": "e" * 5000}, "EINVAL"),
+                ({"do": "promotions", "store": "/elsewhere/dream.db"}, "EXDEV"),
+                ({"do": "baseline_log", "store": "/" * 60000}, "EINVAL"),
+                ({"do": "preview", "promotion": {"id": 1}}, "EINVAL"),
+                ({"do": "preview", "promotion": "no-such"}, "ENOENT"),
                 ({"do": "launch"}, "EOPNOTSUPP")):
             answer = d.ask(**request)
             assert not answer["ok"] and answer["error"] == error and answer["message"], (request, answer)
         assert not d.ask(do="rollout", promotion="no-such")["ok"]
         assert not d.ask(do="rollback")["ok"]
+        assert d.ask(do="promotions", store=str(d.state / "dream.db"))["promotions"] == []
+        assert d.ask(do="baseline_log") == {"ok": True, "schema": "dream.baseline_log/v1", "versions": []}
         assert d.status()["ok"]
 
 

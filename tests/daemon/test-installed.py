@@ -401,6 +401,39 @@ def it_may_not_write_elsewhere():
     assert sorted(show("IPAddressDeny").split()) == ["0.0.0.0/0", "::/0"], show("IPAddressDeny")
 
 
+AS_APPROVER = ["setpriv", "--reuid=dream-trial", "--regid=dream-trial", "--groups=4400", DREAM]
+
+
+def seen(who, *args):
+    """What is printed, without how old the promotion is by now."""
+    return [line for line in run(*who, *args).splitlines() if not re.search(r"\bage\b|it is .* old", line)]
+
+
+def approvers_see_what_they_decide_about_and_approve_it():
+    run(DREAM, "adopt", "--yes", "judge.service", "vllm_memory_util=--gpu-memory-utilization")
+    made = json.loads(run(DREAM, "promotion", "new", "vllm_memory_util=0.60", "--reason", "more room", "--json"))["promotion"]
+    assert "only root may read it" in run(*AS_APPROVER, "trials", ok=False), "the store is not closed to them"
+    for args in (["promotions"], ["promotion", "show", made["id"]], ["baseline", "log"]):
+        for json_too in ([], ["--json"]):
+            own = seen([DREAM], *args, *json_too)
+            assert own and seen(AS_APPROVER, *args, *json_too) == own, (args, own, run(*AS_APPROVER, *args, *json_too))
+    preview = ["rollout", made["id"], "--dry-run"]
+    assert "judge.service" in run(*AS_APPROVER, *preview) and seen(AS_APPROVER, *preview) == seen([DREAM], *preview)
+    assert "more room" in run(*AS_APPROVER, "promotion", "show", made["id"])
+    assert "there is no promotion 'no-such'" in run(*AS_APPROVER, "promotion", "show", "no-such", ok=False)
+    assert "at most 63 bytes" in run(*AS_APPROVER, "rollout", "x" * 64, "--dry-run", ok=False)
+    run(*AS_APPROVER, "approve", made["id"], "--reason", "seen")
+    assert "approved by dream-trial" in run(*AS_APPROVER, "promotion", "show", made["id"])
+    # Whoever means another store than the daemon's is not shown the daemon's.
+    pathlib.Path("/etc/dream/other.yaml").write_text(CONFIG.format(more="", probe_every=0).replace("/dream.db", "/other.db"))
+    out = run(*AS_APPROVER, "promotions", "-c", "/etc/dream/other.yaml", ok=False)
+    assert "the daemon's store is /var/lib/dream/dream.db" in out, out
+    # Without the daemon there is nobody to ask.
+    run("systemctl", "stop", "dream.service")
+    assert "only root may read it" in run(*AS_APPROVER, "promotions", ok=False)
+    run("systemctl", "start", "dream.service")
+
+
 def it_stops_within_seconds():
     began = time.monotonic()
     run("systemctl", "stop", "dream.service")
@@ -430,4 +463,4 @@ if __name__ == "__main__":
                it_has_no_network_and_reaches_loopback_through_the_broker, probes_go_through_the_broker,
                a_scheduled_run_measures_through_the_broker, it_is_hardened,
                units_have_no_mistakes, it_costs_little_while_nothing_happens,
-               it_may_not_write_elsewhere, it_stops_within_seconds, uninstall_takes_the_files_and_leaves_the_rest])
+               it_may_not_write_elsewhere, approvers_see_what_they_decide_about_and_approve_it, it_stops_within_seconds, uninstall_takes_the_files_and_leaves_the_rest])
