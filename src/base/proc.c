@@ -379,6 +379,14 @@ ssize_t proc_write(const Proc *p, const void *data, size_t len)
 	return n == -EAGAIN || n == -EINTR ? 0 : n;
 }
 
+void proc_leave(Proc *p)
+{
+	if (p->guard > 0)
+		proc_kill(p);
+	p->guard = 0;
+	proc_done(p);
+}
+
 void proc_done(Proc *p)
 {
 	siginfo_t si;

@@ -75,6 +75,8 @@ ssize_t proc_write(const Proc *p, const void *data, size_t len);
 /* Kills, waits, closes. Safe on PROC_INIT and twice. The wait is bounded (PROC_KILL_WAIT_US): what
  * hangs in a driver cannot be killed and must not hang us too; its guard stays with it. */
 void proc_done(Proc *p);
+/* The same without the wait, for one that was waited for in vain. */
+void proc_leave(Proc *p);
 
 enum {
 	PROC_KILL_WAIT_US = 5000000

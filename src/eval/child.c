@@ -34,7 +34,8 @@ typedef struct Child {
 	Output out;
 	Tail tail; /* of standard error */
 	Ending end;
-	bool out_done; /* nothing that comes now counts */
+	bool out_done;	 /* nothing that comes now counts */
+	bool called_off; /* nobody wants a result any more, only to know when it has ended */
 	int64_t began_us;
 	sd_event_source *on_in, *on_out, *on_err, *on_exit, *on_time;
 } Child;
@@ -59,6 +60,12 @@ static void let_go(int *fd, short revents)
 		*fd = -1;
 }
 
+static void ask_to_end(const Child *c)
+{
+	kill(c->proc.pid, SIGTERM);
+	kill(c->proc.pid, SIGCONT);
+}
+
 /* A trial on real services puts back by itself what it changed: it is asked, not killed. */
 static void end_worker(Child *c)
 {
@@ -69,8 +76,7 @@ static void end_worker(Child *c)
 	siginfo_t si;
 	if (c->proc.guard <= 0 || c->proc.pidfd < 0 || c->end.killed)
 		return;
-	kill(c->proc.pid, SIGTERM);
-	kill(c->proc.pid, SIGCONT);
+	ask_to_end(c);
 	while (proc_reap(&c->proc, &si) == 0 && (now = clock_mono_us(&clock_system)) < until) {
 		if (poll(fds, 3, (int)((until - now) / 1000) + 1) <= 0)
 			continue;
@@ -88,11 +94,13 @@ static Child *child_free(Child *c)
 	sd_event_source_disable_unref(c->on_err);
 	sd_event_source_disable_unref(c->on_exit);
 	sd_event_source_disable_unref(c->on_time);
-	if (c->end.worker && c->proc.guard > 0) {
+	if (c->end.worker && c->proc.guard > 0 && !c->end.stuck) {
 		end_worker(c);
 		proc_done(&c->proc);
 		trialdir_sweep(); /* where it had to be killed */
 	}
+	if (c->end.stuck)
+		proc_leave(&c->proc);
 	proc_done(&c->proc);
 	output_done(&c->out);
 	str_done(&c->request);
@@ -127,7 +135,8 @@ static int report(Child *c)
 	stop_source(&c->on_time);
 	if (c->end.worker && c->end.status.si_code != CLD_EXITED)
 		trialdir_sweep(); /* it could not do so itself */
-	int r = output_verdict(&c->out, &c->end, &m, &err);
+	int r = c->called_off ? err_set(&err, -ECANCELED, "the trial was called off")
+			      : output_verdict(&c->out, &c->end, &m, &err);
 	run->done(run->userdata, &m, r < 0 ? &err : NULL);
 	measurement_done(&m);
 	return 0;
@@ -145,6 +154,7 @@ static void fail(Child *c, int code, const char *what)
 	stop_source(&c->on_err);
 	stop_source(&c->on_exit);
 	stop_source(&c->on_time);
+	c->end.killed = true;
 	proc_kill(&c->proc);
 	run->done(run->userdata, &m, &err);
 	measurement_done(&m);
@@ -192,6 +202,8 @@ static bool take_output(Child *c, int *r)
 	char buf[READ_SIZE];
 	ssize_t n = read_some(c->proc.out, buf);
 	*r = n > 0 ? output_feed(&c->out, buf, (size_t)n) : n == 0 ? output_end(&c->out) : 0;
+	if (c->called_off)
+		*r = 0; /* it is read so that the writer does not wait */
 	if (n == 0 || *r < 0)
 		c->out_done = true;
 	return n > 0 && *r >= 0;
@@ -212,7 +224,7 @@ static int on_output(sd_event_source *s, int fd, uint32_t revents, void *userdat
 	else if (c->out_done) {
 		stop_source(&c->on_out);
 		int64_t left = c->end.timeout_us - (clock_mono_us(&clock_system) - c->began_us);
-		if (!c->out.result && left > CLOSED_GRACE_US) {
+		if (!c->out.result && !c->called_off && left > CLOSED_GRACE_US) {
 			c->end.closed_early = true;
 			(void)arm(c, CLOSED_GRACE_US);
 		}
@@ -277,6 +289,23 @@ static int on_timer(sd_event_source *s, uint64_t usec, void *userdata)
 	c->end.timed_out = !c->end.closed_early;
 	kill_now(c);
 	return 0;
+}
+
+static void child_call_off(void *impl)
+{
+	Child *c = impl;
+	if (c->called_off)
+		return;
+	c->called_off = true;
+	if (c->end.killed)
+		return; /* its end is near */
+	if (!c->end.worker) {
+		kill_now(c);
+		return;
+	}
+	stop_source(&c->on_in);
+	ask_to_end(c);
+	(void)arm(c, WORKER_STOP_US);
 }
 
 /* --- The beginning --------------------------------------------------------------------------- */
@@ -353,6 +382,7 @@ int eval_child_start(const ChildSpec *cs, const EvalRequest *rq, Stage stage, Ev
 		return err_set(err, r, "cannot watch the evaluator: %s", strerror(-r));
 	run->impl = TAKE_PTR(c);
 	run->stop = child_stop;
+	run->call_off = child_call_off;
 	return 0;
 }
 

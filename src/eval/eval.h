@@ -110,9 +110,12 @@ typedef void EvalProgress(void *userdata, const json_t *event);
 
 int eval_start(Evaluator *e, const EvalRequest *rq, sd_event *loop, EvalDone *done,
 	       EvalProgress *progress, void *userdata, EvalRun **ret, Err *err) _must_check_;
-/* Stops it if it still runs; done() is not called any more. A trial on real services first stops
- * those and brings production back (10 s at most), anything else is killed at once. Accepts NULL,
- * returns NULL. */
+/* Asks it to end, at once back: done() gets -ECANCELED from the loop as soon as it has ended,
+ * within 15 s. Only before done() was called; a second time changes nothing. */
+void eval_call_off(EvalRun *r);
+/* Stops it if it still runs, waiting; done() is not called any more. A trial on real services first
+ * stops those and brings production back (10 s at most), anything else is killed at once. Accepts
+ * NULL, returns NULL. */
 EvalRun *eval_stop(EvalRun *r);
 DEFINE_CLEANUP(EvalRun *, eval_stop)
 

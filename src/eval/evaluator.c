@@ -347,6 +347,11 @@ int eval_start(Evaluator *e, const EvalRequest *rq, sd_event *loop, EvalDone *do
 	return 0;
 }
 
+void eval_call_off(EvalRun *r)
+{
+	r->call_off(r->impl);
+}
+
 EvalRun *eval_stop(EvalRun *r)
 {
 	if (!r)

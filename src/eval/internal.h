@@ -32,7 +32,8 @@ struct EvalRun {
 	EvalProgress *progress;
 	void *userdata;
 	void *impl;
-	void (*stop)(void *impl); /* ends it at once and frees impl */
+	void (*stop)(void *impl);     /* ends it at once and frees impl */
+	void (*call_off)(void *impl); /* as eval_call_off() says */
 };
 
 /* Reports a file or program that is not there, at the level that the caller asked for. */

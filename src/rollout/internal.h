@@ -98,6 +98,13 @@ typedef struct Unwritten {
 	sd_event_source *again;
 } Unwritten;
 
+/* What the machine wants, while a trial that was called off has not ended. */
+typedef struct PutOff {
+	MachineDo d; /* DO_NOTHING: nothing waits */
+	bool hurry;
+	char words[480];
+} PutOff;
+
 typedef struct AbRun AbRun;
 
 struct Rollout {
@@ -161,7 +168,9 @@ struct Rollout {
 	char trial_words[480];
 	bool trial_all;
 	uint32_t trial_tries;
-	bool trial_cut; /* one was stopped in the middle */
+	bool trial_cut;	    /* one was stopped in the middle */
+	bool trial_leaving; /* it was called off, and has not ended */
+	PutOff put_off;
 
 	bool over;
 	Err err; /* a fault of ours, told at the end */
@@ -183,6 +192,8 @@ void rollout_catch_up(Rollout *r, const json_t *status);
 int rollout_prepare_end(Rollout *r) _must_check_;
 /* From the loop: the machine gets the event, and what it wants is begun. */
 void rollout_event(Rollout *r, MachineEvent e, const char *words);
+/* What waited for the end of a trial is begun. */
+void rollout_go_on(Rollout *r);
 /* Whatever the phase: production goes back to what was committed, and that is the end. */
 void rollout_take_back(Rollout *r, const char *words);
 /* The same, when the loop turns next: for what fails where it is begun. */
@@ -295,8 +306,9 @@ void guard_done(Rollout *r);
 void stage_trial(Rollout *r, bool all_services); /* DO_ISOLATED, DO_COLOCATED: m.target */
 void stage_stop(Rollout *r);
 /* Something else is to be done: a trial that goes on is for nothing, and what it has to say must
- * not be taken for an answer to that. Production may be away until it is brought up. */
-void stage_abandon(Rollout *r);
+ * not be taken for an answer to that. It is called off, which takes seconds where it has production
+ * to bring back; true: it has not ended yet, and rollout_go_on() is called when it has. */
+bool stage_abandon(Rollout *r);
 
 /* --- charge.c: the account of downtime ---------------------------------------------------------
  */

@@ -104,10 +104,8 @@ static void stuck(Rollout *r, const char *words)
 	end(r, words);
 }
 
-static void carry_out(Rollout *r, MachineDo d, const char *words)
+static void begin_doing(Rollout *r, MachineDo d, const char *words)
 {
-	if (d != DO_NOTHING)
-		stage_abandon(r);
 	switch (d) {
 	case DO_NOTHING:
 		break;
@@ -151,6 +149,30 @@ static void carry_out(Rollout *r, MachineDo d, const char *words)
 		end(r, words);
 		break;
 	}
+}
+
+/* Two never have production at once. What the machine wanted before is not wanted any more. */
+static void carry_out(Rollout *r, MachineDo d, const char *words)
+{
+	if (d == DO_NOTHING)
+		return;
+	if (!stage_abandon(r)) {
+		begin_doing(r, d, words);
+		return;
+	}
+	guard_rest(r);
+	r->put_off = (PutOff){.d = d, .hurry = r->hurry};
+	snprintf(r->put_off.words, sizeof(r->put_off.words), "%s", words);
+}
+
+void rollout_go_on(Rollout *r)
+{
+	PutOff p = r->put_off;
+	r->put_off = (PutOff){0};
+	if (p.d == DO_NOTHING)
+		return;
+	r->hurry |= p.hurry;
+	begin_doing(r, p.d, p.words);
 }
 
 void rollout_event(Rollout *r, MachineEvent e, const char *words)
@@ -197,7 +219,7 @@ void rollout_take_back(Rollout *r, const char *words)
 {
 	guard_rest(r);
 	bring_up_stop(r);
-	stage_abandon(r);
+	(void)stage_abandon(r);
 	machine_init(&r->m);
 	r->m.phase = PHASE_ASKED;
 	r->m.touched = true;

@@ -86,6 +86,7 @@ void stage_stop(Rollout *r)
 {
 	expect_stops(r, false);
 	r->run = eval_stop(r->run);
+	r->trial_leaving = false;
 	r->evaluator = evaluator_free(r->evaluator);
 	r->lease = lease_release(r->lease);
 	json_decref(r->trial_params);
@@ -94,13 +95,24 @@ void stage_stop(Rollout *r)
 	r->trial_services = NULL;
 }
 
-void stage_abandon(Rollout *r)
+bool stage_abandon(Rollout *r)
 {
 	if (!r->run)
-		return;
+		return false;
+	if (r->trial_leaving)
+		return true;
+	eval_call_off(r->run);
+	r->trial_leaving = r->trial_cut = true;
+	rollout_say(r, NULL, "the trial is called off");
+	return true;
+}
+
+/* What it had to say is nobody's answer any more. */
+static void left(Rollout *r)
+{
 	stage_stop(r);
-	r->trial_cut = true;
 	expect_stops(r, true);
+	rollout_go_on(r);
 }
 
 /* A trial that says nothing about the candidate is our fault, not its. */
@@ -168,7 +180,10 @@ static void on_trial(void *userdata, Measurement *m, const Err *err)
 {
 	Rollout *r = userdata;
 	_cleanup_(str_done) Str words = STR_INIT;
-	r->run = NULL;
+	if (r->trial_leaving) {
+		left(r);
+		return;
+	}
 	if (!err && try_again(r, m)) {
 		stage_stop(r);
 		expect_stops(r, true);

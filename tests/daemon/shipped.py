@@ -22,12 +22,12 @@ CONFIG = f"{DIR}/dream.yaml"
 STORE = "/var/lib/dream/dream.db"
 OLD = {"vllm_memory_util": 0.50, "judge_allocator": "none", "whisper_model_size": "small"}
 AS_DREAM = ["setpriv", "--reuid=dream", "--regid=dream", "--init-groups"]
-# The program and the simulated card are in places that the shipped unit does not allow.
+# The program and the simulated card are in places that the shipped unit does not allow, and /tmp is not private here.
 LOCAL = f"""[Service]
 ExecStart=
 ExecStart={BUILD}/dream daemon --system --config {CONFIG}
 Environment=LD_LIBRARY_PATH={production.NVML} TWIN_GPU={DIR}/card TWIN_BOX={DIR}/box.yaml
-ReadWritePaths={DIR}
+ReadWritePaths={DIR} /tmp
 WatchdogSec=10
 """
 

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """The daemon at work, under a systemd of its own: dream.service and dream-helper.service as they are shipped, the simulated
 box's servers as production. Promotions go through it, it is killed in the middle, it finds what has drifted."""
+import ctypes
 import os
 import re
 import signal
@@ -143,6 +144,63 @@ def a_person_takes_it_back_in_the_middle():
     assert version() == before, s["production"]
 
 
+def trials():
+    """Processes that measure a trial."""
+    found = []
+    for entry in os.listdir("/proc"):
+        try:
+            with open(f"/proc/{entry}/cmdline", "rb") as f:
+                argv = f.read().split(b"\0")
+        except OSError:
+            continue
+        if entry.isdigit() and argv[1:2] == [b"worker"]:
+            found.append(int(entry))
+    return found
+
+
+class Deaf:
+    """A process that is held where it is, as by a debugger: only SIGKILL still ends it."""
+
+    ATTACH = 16
+
+    def __init__(self, pid):
+        self.pid = pid
+        ptrace = ctypes.CDLL(None, use_errno=True).ptrace
+        ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
+        assert ptrace(self.ATTACH, pid, None, None) == 0, os.strerror(ctypes.get_errno())
+        os.waitpid(pid, 0)
+
+    def let_die(self):
+        """Whoever holds it is told of its end first; until then its parent waits. True: it has ended."""
+        pid, status = os.waitpid(self.pid, os.WNOHANG)
+        return pid == self.pid and os.WIFSIGNALED(status)
+
+
+def a_trial_that_does_not_end_holds_nobody_up():
+    configure(stages="isolated, production", observe="5 s", inconclusive="undo")
+    reload()
+    before = version()
+    begin("0.60")
+    found = until(lambda s: trials() or (s["rollout"] is None and [journal()]))
+    assert isinstance(found[0], int), found[0]
+    deaf = Deaf(found[0])
+    asked(do="rollback")
+    began, slowest, died = time.monotonic(), 0, None
+    while True:
+        at = time.monotonic()
+        s = asked(do="status")
+        slowest = max(slowest, time.monotonic() - at)
+        if died is None and deaf.let_die():
+            died = time.monotonic() - began
+        if s["rollout"] is None:
+            break
+        assert time.monotonic() - began < 60, (s["rollout"], journal())
+        time.sleep(0.05)
+    print(f"# the trial was killed after {died} s; the slowest answer took {1000 * slowest:.0f} ms", flush=True)
+    assert died and 9 < died < 20 and slowest < 1, (died, slowest, journal())
+    assert running() == OLD and version() == before, (running(), journal())
+
+
 def whoever_says_bad_while_it_is_watched_takes_it_back():
     configure(stages="production", watch="60 s", observe="5 s", inconclusive="undo")
     reload()
@@ -213,6 +271,7 @@ if __name__ == "__main__":
     run_cases([it_knows_what_production_runs, what_is_not_approved_is_refused_at_once, a_promotion_goes_through_the_daemon_to_a_new_version_of_the_baseline,
                a_rollback_takes_no_longer_than_a_restart, killed_in_the_middle_it_comes_back_and_takes_it_back,
                stopped_in_the_middle_it_goes_on_when_it_is_started, a_person_takes_it_back_in_the_middle,
+               a_trial_that_does_not_end_holds_nobody_up,
                without_the_store_what_is_half_done_is_taken_back, whoever_says_bad_while_it_is_watched_takes_it_back,
                what_somebody_left_in_the_foreground_is_taken_up, a_paused_daemon_rolls_nothing_out_and_still_goes_back, what_drifts_is_told_once,
                without_the_daemon_the_store_and_the_helper_tell])
