@@ -8,16 +8,58 @@
 
 enum {
 	RESTART_US = 900000000,
+	TURN_US = 10000000,
 };
+
+typedef struct Answer {
+	bool over;
+	json_t *reply;
+	Err err;
+} Answer;
+
+static void on_answer(void *ctx, const json_t *reply, const Err *err)
+{
+	Answer *a = ctx;
+	a->over = true;
+	a->reply = reply ? json_incref((json_t *)(uintptr_t)reply) : NULL;
+	if (err)
+		a->err = *err;
+}
+
+/* We are not ready yet, and systemd ends who is not for too long: it is told that this one is at
+ * work. The loop turns meanwhile, so whoever wants us to end is heard. */
+static int wait_for(Daemon *d, const Answer *a, Err *err)
+{
+	while (!a->over) {
+		if (sd_event_get_state(d->loop) == SD_EVENT_FINISHED)
+			return err_set(err, -ECANCELED, "the daemon was asked to end");
+		notify_patience(2 * TURN_US);
+		int r = sd_event_run(d->loop, TURN_US);
+		if (r < 0)
+			return err_set(err, r, "the event loop failed: %s", strerror(-r));
+	}
+	return 0;
+}
 
 static int ask(Daemon *d, json_t *request, int64_t timeout_us, json_t **ret, Err *err)
 {
+	Answer a = {0};
 	int r = request ? daemon_helper(d, err) : err_oom(err);
 	if (r < 0) {
 		json_decref(request);
 		return r;
 	}
-	return helper_ask(d->helper, request, timeout_us, ret, err);
+	r = helper_call(d->helper, request, timeout_us, on_answer, &a, err);
+	if (r == 0)
+		r = wait_for(d, &a, err);
+	if (r < 0) {
+		helper_forget(d->helper, &a);
+		return r;
+	}
+	if (!a.reply)
+		return err_set(err, a.err.code, "%s", a.err.msg);
+	*ret = a.reply;
+	return 0;
 }
 
 static int look(Daemon *d, json_t **ret, Err *err)

@@ -46,7 +46,8 @@ typedef struct Schedule {
 	Proc proc;
 	bool running, stopping;
 	int64_t began_at_us, ended_at_us; /* ended: by itself; 0: never */
-	char result[64];		  /* of the last one, in words */
+	int64_t began_seq;		  /* the store's newest record then */
+	char result[480];		  /* of the last one, in words */
 	sd_event_source *timer, *child, *kill;
 } Schedule;
 
@@ -181,6 +182,8 @@ int notify_begin(Daemon *d, Err *err) _must_check_;
 void notify_ready(Daemon *d);
 void notify_reloading(void);
 void notify_stopping(void);
+/* That we begin, or end, takes so much longer from now on. */
+void notify_patience(int64_t us);
 /* One line for `systemctl status`, when it is another one than before. */
 void notify_status(Daemon *d);
 

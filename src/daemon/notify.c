@@ -54,6 +54,11 @@ void notify_ready(Daemon *d)
 	notify_status(d);
 }
 
+void notify_patience(int64_t us)
+{
+	(void)sd_notifyf(0, "EXTEND_TIMEOUT_USEC=%" PRId64, us);
+}
+
 void notify_reloading(void)
 {
 	int64_t now_us = clock_mono_us(&clock_system);

@@ -15,6 +15,8 @@
 enum {
 	LOOK_AGAIN_US = 600000000, /* at the latest: the clock may be set, or summer begin */
 	RETRY_US = 60000000,
+	NAME_SHOWN = 60,
+	REASON_SHOWN = 360,
 };
 
 /* --- When ------------------------------------------------------------------------------------- */
@@ -65,19 +67,87 @@ static void recall(Daemon *d)
 
 /* --- The child -------------------------------------------------------------------------------- */
 
-static void name_result(Schedule *s, const siginfo_t *si)
+typedef struct Verdicts {
+	int64_t after_seq;
+	bool any;	/* of this run */
+	Str unmeasured; /* experiments whose baseline gave nothing to compare with, and why */
+} Verdicts;
+
+static int on_verdict(void *ctx, const Record *r, const json_t *body)
 {
-	static const char *const words[] = {
-	    [0] = "something better was found and proposed",
-	    [3] = "nothing better than the baseline was found",
-	    [4] = "interrupted; it will go on",
-	};
+	Verdicts *v = ctx;
+	if (r->seq <= v->after_seq)
+		return 1;
+	v->any = true;
+	if (strcmp(js_str(body, "verdict", ""), "unmeasured") != 0)
+		return 0;
+	const char *name = js_str(body, "experiment", "?"), *reason = js_str(body, "reason", "?");
+	str_add(&v->unmeasured, v->unmeasured.len ? "; " : "");
+	str_add_safe(&v->unmeasured, name, strlen(name), NAME_SHOWN);
+	str_add(&v->unmeasured, ": ");
+	str_add_safe(&v->unmeasured, reason, strlen(reason), REASON_SHOWN);
+	return 0;
+}
+
+/* Newest first: of a run that measured nothing the last trial says why. */
+static int on_trial(void *ctx, const Record *r, const json_t *body)
+{
+	Verdicts *v = ctx;
+	const json_t *m = json_object_get(body, "measurement");
+	const char *outcome = js_str(m, "outcome", "?"), *reason = js_str(m, "reason", "");
+	if (r->seq <= v->after_seq)
+		return 1;
+	if (strcmp(outcome, outcome_name(OUTCOME_OK)) == 0) {
+		str_done(&v->unmeasured);
+		return 1;
+	}
+	if (v->unmeasured.len > 0)
+		return 0;
+	str_addf(&v->unmeasured, "nothing could be measured: the last trial ended ");
+	str_add_safe(&v->unmeasured, outcome, strlen(outcome), NAME_SHOWN);
+	str_add(&v->unmeasured, *reason ? ": " : "");
+	str_add_safe(&v->unmeasured, reason, strlen(reason), REASON_SHOWN);
+	return 0;
+}
+
+/* The exit status is the same whether nothing was better or nothing could be compared. What the run
+ * wrote into the store tells. */
+static void name_verdict(Daemon *d, int status)
+{
+	Schedule *s = &d->schedule;
+	Verdicts v = {.after_seq = s->began_seq, .unmeasured = STR_INIT};
+	Err err = ERR_INIT;
+	const char *words = status == 0 ? "something better was found and proposed"
+					: "nothing better than the baseline was found";
+	int r = d->store ? store_records(d->store, "verdict", true, 0, on_verdict, &v, &err) : 0;
+	if (r >= 0 && d->store && status != 0 && !v.any)
+		r = store_records(d->store, "trial", true, 0, on_trial, &v, &err);
+	if (r < 0)
+		daemon_say(d, LOG_WARN_, "daemon.run", "what came of the run cannot be read: %s",
+			   err.msg);
+	bool some = r >= 0 && v.unmeasured.len > 0 && !v.unmeasured.failed;
+	if (r >= 0 && d->store && status != 0 && !v.any)
+		words = "it ended without a verdict; what is left is for the next";
+	if (some && status != 0)
+		(void)snprintf(s->result, sizeof(s->result), "%s", v.unmeasured.s);
+	else
+		(void)snprintf(s->result, sizeof(s->result), "%s%s%s", words, some ? "; " : "",
+			       some ? v.unmeasured.s : "");
+	str_done(&v.unmeasured);
+}
+
+static void name_result(Daemon *d, const siginfo_t *si)
+{
+	Schedule *s = &d->schedule;
 	char how[48];
+	int status = si->si_code == CLD_EXITED ? si->si_status : -1;
 	proc_describe(si, how);
-	bool known = si->si_code == CLD_EXITED && si->si_status >= 0 &&
-		     (size_t)si->si_status < sizeof(words) / sizeof(*words) && words[si->si_status];
-	(void)snprintf(s->result, sizeof(s->result), "%s%s",
-		       known ? "" : "it failed: ", known ? words[si->si_status] : how);
+	if (status == 0 || status == 3)
+		name_verdict(d, status);
+	else if (status == 4)
+		(void)snprintf(s->result, sizeof(s->result), "interrupted; it will go on");
+	else
+		(void)snprintf(s->result, sizeof(s->result), "it failed: %s", how);
 }
 
 static void forget_child(Schedule *s)
@@ -101,7 +171,7 @@ static int on_child(sd_event_source *source, int fd, uint32_t events, void *user
 		return 0;
 	bool asked = s->stopping;
 	if (r > 0)
-		name_result(s, &si);
+		name_result(d, &si);
 	else
 		(void)snprintf(s->result, sizeof(s->result), "it failed: %s", strerror(-r));
 	(void)sd_event_source_set_enabled(s->kill, SD_EVENT_OFF);
@@ -157,7 +227,10 @@ static int spawn(Daemon *d, Err *err)
 	    .stdout_fd = 2,
 	    .stderr_fd = 2,
 	};
-	int r = proc_spawn(&spec, &s->proc, err);
+	Hash unused;
+	int r = store_head(d->store, &s->began_seq, &unused, err);
+	if (r == 0)
+		r = proc_spawn(&spec, &s->proc, err);
 	if (r < 0)
 		return r;
 	r = sd_event_add_io(d->loop, &s->child, s->proc.pidfd, EPOLLIN, on_child, d);

@@ -143,10 +143,12 @@ static int make(void *userdata, int64_t at_us, json_t **ret, Err *err)
 int approval_append(Store *s, const SignKey *key, Approval *a, Approval *ret, Err *err)
 {
 	Append p = {.s = s, .key = key, .a = a, .ret = ret};
-	if (!*a->promotion || strlen(a->digest) != HASH_HEX_SIZE - 1 || a->baseline_version < 1)
+	if (!*a->promotion || strlen(a->digest) != HASH_HEX_SIZE - 1)
+		return err_set(err, -EINVAL, "a decision is about a promotion and its digest");
+	if (a->baseline_version < 1)
 		return err_set(err, -EINVAL,
-			       "a decision is about a promotion, its digest and a version of the "
-			       "baseline");
+			       "a decision is bound to a version of the baseline, and there is "
+			       "none: no unit is adopted yet (dream adopt)");
 	if (a->approved && a->expires_at_us == 0 && a->lasts_us <= 0)
 		return err_set(err, -EINVAL, "an approval says until when it holds");
 	int r = store_add_if(s, "approval", APPROVAL_SCHEMA, make, &p, &a->seq, err);

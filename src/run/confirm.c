@@ -115,7 +115,8 @@ static int end_unmeasured(Turn *t, Err *err)
 		       outcome_name(trial.m.outcome), trial.m.reason ? ": " : "",
 		       trial.m.reason ? trial.m.reason : "");
 	store_trial_done(&trial);
-	return end_without(t, reason, err);
+	r = verdict_unmeasured(t, reason, err);
+	return r < 0 ? r : turn_end_epoch(t, "finished", err);
 }
 
 /* A winner that is already proposed is not confirmed and proposed again by every later run. */

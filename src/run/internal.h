@@ -298,6 +298,8 @@ int verdict_winner(Turn *t, const Finalist *f, const WinnerReport *report, Err *
 /* Without a word: what there was to say has been said. */
 int verdict_close(Turn *t, const char *verdict, const char *reason, Err *err) _must_check_;
 int verdict_none(Turn *t, const WinnerReport *report, const char *reason, Err *err) _must_check_;
+/* The baseline gave nothing to compare with. */
+int verdict_unmeasured(Turn *t, const char *reason, Err *err) _must_check_;
 /* The promotion that already proposes this winner against this baseline: its id (owned), or NULL.
  */
 int verdict_standing(Turn *t, const Finalist *f, char **ret_id, Err *err) _must_check_;

@@ -393,14 +393,25 @@ int verdict_winner(Turn *t, const Finalist *f, const WinnerReport *report, Err *
 	return 0;
 }
 
-int verdict_none(Turn *t, const WinnerReport *report, const char *reason, Err *err)
+static int nobody_wins(Turn *t, const char *verdict, const WinnerReport *report, const char *reason,
+		       Err *err)
 {
-	const char *verdict = report ? winner_verdict_name(report->verdict) : "no_winner";
 	int r = close_evolution(t, verdict, reason, NULL, report, err);
 	if (r < 0)
 		return r;
 	turn_say(t, RUN_NO_WINNER, NULL, report, "%s", reason);
 	return 0;
+}
+
+int verdict_none(Turn *t, const WinnerReport *report, const char *reason, Err *err)
+{
+	const char *verdict = report ? winner_verdict_name(report->verdict) : "no_winner";
+	return nobody_wins(t, verdict, report, reason, err);
+}
+
+int verdict_unmeasured(Turn *t, const char *reason, Err *err)
+{
+	return nobody_wins(t, "unmeasured", NULL, reason, err);
 }
 
 int verdict_close(Turn *t, const char *verdict, const char *reason, Err *err)

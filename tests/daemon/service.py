@@ -22,6 +22,7 @@ experiments:
       vllm_memory_util: {{values: [0.40, 0.45, 0.50, 0.55, 0.60]}}
       whisper_model_size: {{values: [tiny, base, small], ordered: true}}
     baseline: {{vllm_memory_util: 0.50, whisper_model_size: small}}
+    budget: {{trial_timeout_sec: 3600}}
     evaluator: {{kind: twin, box: {source}/boxes/rtx3060.yaml}}
     services:
       judge:

@@ -1,10 +1,12 @@
 #!/usr/bin/python3
 """`dream daemon` from outside: what it tells systemd, what people may ask, what it keeps over its own death. SEED and
 KILLS say how it is killed at random."""
+import json
 import os
 import pathlib
 import random
 import signal
+import socket
 import stat
 import subprocess
 import threading
@@ -201,11 +203,9 @@ def a_run_is_started_in_its_window_and_what_it_proposes_waits():
             assert len(s["waiting"]) == 1 and s["waiting"][0]["decision"] is None, s["waiting"]
             promotion = s["waiting"][0]["id"]
             assert promotion in d.dream("status").out
-            rejected = d.ask(do="reject", promotion=promotion, reason="not this week")
-            assert rejected["ok"], rejected
-            twice = d.ask(do="approve", promotion=promotion)
-            assert not twice["ok"] and twice["error"] == "EALREADY" and "not this week" in twice["message"], twice
-            assert d.status()["waiting"] == []
+            # Nothing is adopted: there is no version of production that a decision could be about.
+            decided = d.ask(do="reject", promotion=promotion, reason="not this week")
+            assert not decided["ok"] and "no unit is adopted" in decided["message"], decided
         d.stop(signal.SIGKILL)
         d.start()
         run = d.status()["run"]
@@ -238,6 +238,70 @@ def slow_down(d):
     begin = text.index("    evaluator:")
     d.config.write_text(text[:begin] + f"    evaluator: {{kind: command, command: [{script}]}}\n" +
                         text[text.index("    services:"):])
+
+
+def a_run_without_a_baseline_is_told_from_one_without_a_winner():
+    with Daemon(SLOW) as d:
+        slow_down(d)
+        (d.path / "slow.sh").write_text("""#!/bin/sh
+echo '{"status": "start_failed", "reason": "no such card"}'
+""")
+        d.start()
+        result = until(lambda: d.status()["run"]["result"], 60)
+        assert "the baseline could not be measured" in result and "spica_gpu_allocation" in result, result
+        assert "no such card" in result and "nothing better" not in result, result
+        assert result[:40] in d.dream("status").out, d.dream("status").out
+        # And after a restart.
+        d.stop()
+        d.configure("  probe_every: 0\n")
+        d.start()
+        assert d.status()["run"]["result"] == result
+
+
+def a_run_that_measured_nothing_says_so():
+    with Daemon(SLOW) as d:
+        slow_down(d)
+        (d.path / "slow.sh").write_text("#!/bin/sh\necho 'the driver is gone' >&2\nexit 7\n")
+        d.start()
+        result = until(lambda: d.status()["run"]["result"], 60)
+        assert "nothing could be measured" in result and "exit status 7" in result and "driver is gone" in result, result
+
+
+class SilentHelper:
+    """One that is asked and does not answer."""
+
+    def __init__(self, d):
+        self.path = d.path / "helper.sock"
+        self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.listener.bind(str(self.path))
+        self.listener.listen(1)
+        self.listener.settimeout(10)
+
+    def asked(self):
+        """What it was asked, and the connection, which must be kept."""
+        at, _ = self.listener.accept()
+        at.settimeout(10)
+        return json.loads(at.recv(65536)), at
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *what):
+        self.listener.close()
+
+
+def while_it_takes_back_without_a_store_systemd_waits_and_whoever_ends_it_is_heard():
+    with Daemon() as d, SilentHelper(d) as helper:
+        (d.state / "dream.db").mkdir()
+        d.spawn("--helper", helper.path)
+        request, connection = helper.asked()
+        with connection:
+            assert request["do"] == "status", request
+            d.wait_told("EXTEND_TIMEOUT_USEC=")
+            began = time.monotonic()
+            assert d.stop(seconds=10) == 1
+            assert time.monotonic() - began < 2
+        assert "asked to end" in d.said(), d.said()
 
 
 def a_run_ends_with_the_daemon_however_that_ends():
@@ -340,6 +404,9 @@ if __name__ == "__main__":
                a_pause_holds_over_a_kill_and_says_who_and_why, requests_that_make_no_sense_are_refused_with_a_reason,
                the_watchdog_is_fed_while_the_store_answers, it_is_not_fed_when_the_loop_stands_still,
                without_the_daemon_status_says_so_and_shows_the_rest,
-               a_run_is_started_in_its_window_and_what_it_proposes_waits, a_run_ends_with_the_daemon_however_that_ends,
+               a_run_is_started_in_its_window_and_what_it_proposes_waits,
+               a_run_without_a_baseline_is_told_from_one_without_a_winner,
+               a_run_that_measured_nothing_says_so, a_run_ends_with_the_daemon_however_that_ends,
+               while_it_takes_back_without_a_store_systemd_waits_and_whoever_ends_it_is_heard,
                a_paused_daemon_begins_no_run_and_goes_on_when_it_is_resumed, followers_see_what_happens,
                a_store_that_cannot_be_opened_is_a_reason_not_to_begin, killed_at_any_moment_it_keeps_what_it_said])
