@@ -59,8 +59,8 @@ static const char *fault_words(HttpFault f)
 	    [HTTP_CLOSED] = "the connection was closed without an answer",
 	    [HTTP_TRUNCATED] = "the answer broke off in the middle",
 	    [HTTP_GARBAGE] = "what came is no HTTP",
-	    [HTTP_BROKER] = "it could not be asked: dream-connect gave no connection "
-			    "(systemctl status dream-connect.service)",
+	    [HTTP_BROKER] = ("it could not be asked: dream-connect gave no connection "
+			     "(systemctl status dream-connect.service)"),
 	};
 	return (unsigned)f < HTTP_FAULT_MAX_ ? words[f] : "";
 }

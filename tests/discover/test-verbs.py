@@ -67,6 +67,9 @@ def a_candidate_of_the_written_configuration_can_be_measured():
         text = text.replace("rate: 0.7", "rate: 20").replace("requests: 60", "requests: 20").replace("capacity_max: 32", "capacity_max: 2")
         path.write_text(text)
         done = m.dream("eval")
+        for _ in range(2):  # what a busy machine spoils is void, and is made again
+            if "the load generator was the bottleneck" in done.out:
+                done = m.dream("eval")
         assert done.code == 0, done
         assert "ok" in done.out, done
 

@@ -188,9 +188,9 @@ TEST(one_that_ends_in_the_middle_is_asked_again)
 
 TEST(one_that_says_nonsense_is_not_believed)
 {
-	static const char *const nonsense[] = {"ok", "yes", "error 0", "error 99999",
-					       "ok with a long tail that does not fit into any "
-					       "answer that there is"};
+	static const char *const nonsense[] = {
+	    "ok", "yes", "error 0", "error 99999",
+	    "ok with a long tail that does not fit into any packet that they would send"};
 	for (size_t i = 0; i < sizeof(nonsense) / sizeof(*nonsense); i++) {
 		Rig r = RIG_INIT;
 		Fake f;
