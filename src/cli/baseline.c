@@ -254,49 +254,63 @@ static int look(const Decider *d, const Baseline *b, json_t **ret, Err *err)
 	return 0;
 }
 
-static int print_lines(const Baseline *b, const json_t *lines, bool json)
+/* `by_daemon`: it is not of now, so it is said of when. */
+static int print_diff(const json_t *diff, bool json, bool by_daemon)
 {
 	_cleanup_(str_done) Str out = STR_INIT;
 	size_t i;
 	json_t *line;
-	bool failed = false, none = json_array_size(lines) == 0;
-	if (json) {
-		json_t *o = json_object();
-		js_set(o, "schema", js_text("dream.baseline_diff/v1"), &failed);
-		js_set(o, "version", json_integer(b->version), &failed);
-		js_set(o, "drift", js_deep_copy(lines), &failed);
-		if (failed) {
-			json_decref(o);
-			return cli_oom();
-		}
-		int r = cli_print_json(o);
-		return r || none ? r : EXIT_NOTHING_BETTER;
+	const json_t *lines = json_object_get(diff, "drift");
+	bool none = json_array_size(lines) == 0;
+	if (by_daemon && !json) {
+		str_add(&out, "as the daemon saw it at ");
+		when_text(js_int(diff, "checked_at_us", 0), &out);
+		str_add(&out, ":\n");
 	}
 	if (none)
 		str_addf(&out, "production runs version %lld of the baseline\n",
-			 (long long)b->version);
-	json_array_foreach (lines, i, line)
-		str_addf(&out, "%s\n", json_string_value(line));
-	int r = cli_print(out.failed ? NULL : out.s);
+			 (long long)js_int(diff, "version", 0));
+	json_array_foreach (lines, i, line) {
+		const char *words = json_is_string(line) ? json_string_value(line) : "?";
+		str_add_safe(&out, words, strlen(words), 0);
+		str_addc(&out, '\n');
+	}
+	int r = json ? cli_print_json(js_deep_copy(diff)) : cli_print(out.failed ? NULL : out.s);
 	return r || none ? r : EXIT_NOTHING_BETTER;
+}
+
+static int diff_here(const Options *o, Decider *d)
+{
+	_cleanup_(baseline_done) Baseline b = {0};
+	json_auto_t *lines = NULL, *found = json_object();
+	Err err = ERR_INIT;
+	bool failed = !found;
+	int r = decider_make_store(o->config, d);
+	if (r)
+		return r;
+	if (decider_baseline(d, &b, &err) < 0)
+		return cli_fail(EXIT_FAILED, &err);
+	if (b.version == 0)
+		return decider_no_baseline(d);
+	int64_t now_us = clock_now_us(&clock_system);
+	if (look(d, &b, &lines, &err) < 0)
+		return cli_fail(EXIT_FAILED, &err);
+	js_set(found, "schema", js_text("dream.baseline_diff/v1"), &failed);
+	js_set(found, "version", json_integer(b.version), &failed);
+	js_set(found, "drift", json_incref(lines), &failed);
+	js_set(found, "checked_at_us", json_integer(now_us), &failed);
+	return failed ? cli_oom() : print_diff(found, o->json, false);
 }
 
 static int diff(const Options *o)
 {
-	_cleanup_(decider_done) Decider d;
-	_cleanup_(baseline_done) Baseline b = {0};
-	json_auto_t *lines = NULL;
-	Err err = ERR_INIT;
-	int r = decider_open_look(o->config, &d);
+	_cleanup_(decider_done) Decider d = {0};
+	json_auto_t *view = NULL;
+	int r =
+	    decider_open_or_ask(o->config, json_pack("{s:s}", "do", "baseline_diff"), &d, &view);
 	if (r)
 		return r;
-	if (decider_baseline(&d, &b, &err) < 0)
-		return cli_fail(EXIT_FAILED, &err);
-	if (b.version == 0)
-		return decider_no_baseline(&d);
-	if (look(&d, &b, &lines, &err) < 0)
-		return cli_fail(EXIT_FAILED, &err);
-	return print_lines(&b, lines, o->json);
+	return view ? print_diff(view, o->json, true) : diff_here(o, &d);
 }
 
 /* --- accept ---------------------------------------------------------------------------------- */

@@ -6,7 +6,8 @@
  *   {"do": "approve", "promotion": ID, "reason": "..."}
  *   {"do": "follow"}       events as lines until the client leaves
  *
- * The daemon's other verbs: reject, rollout, rollback, continue, abort, pause, resume.
+ * The daemon's other verbs: promotions, promotion, baseline_log, baseline_diff, preview (looking);
+ * reject, rollout, rollback, continue, abort, pause, resume, feedback (deciding).
  *
  * An answer is one line: {"ok": true, ...} or {"ok": false, "error": "EPERM", "message": "..."}.
  * Requests on one connection are answered one after another. A client that is silent for long, does

@@ -356,6 +356,14 @@ void drift_soon(Daemon *d)
 	daemon_in(d->drift.timer, SOON_US);
 }
 
+void drift_hurry(Daemon *d)
+{
+	uint64_t now_us = 0, at_us = 0;
+	if (sd_event_now(d->loop, CLOCK_MONOTONIC, &now_us) >= 0 &&
+	    sd_event_source_get_time(d->drift.timer, &at_us) >= 0 && at_us > now_us + SOON_US)
+		drift_soon(d);
+}
+
 int drift_begin(Daemon *d, Err *err)
 {
 	recall(d);

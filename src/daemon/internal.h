@@ -209,6 +209,8 @@ json_t *looking_json(const Daemon *d);
 
 int drift_begin(Daemon *d, Err *err) _must_check_;
 void drift_soon(Daemon *d);
+/* The same, and one that is made sooner anyway is not put off by it. */
+void drift_hurry(Daemon *d);
 void drift_done(Drift *t);
 
 /* --- rolling.c -------------------------------------------------------------------------------- */
@@ -253,4 +255,6 @@ int verb_take_promotion(const json_t *rq, char ret[PROMOTION_NAME_SIZE], Err *er
 int show_promotions(void *ctx, const ControlPeer *peer, const json_t *rq, json_t **ret, Err *err);
 int show_promotion(void *ctx, const ControlPeer *peer, const json_t *rq, json_t **ret, Err *err);
 int show_baseline_log(void *ctx, const ControlPeer *peer, const json_t *rq, json_t **ret, Err *err);
+int show_baseline_diff(void *ctx, const ControlPeer *peer, const json_t *rq, json_t **ret,
+		       Err *err);
 int show_preview(void *ctx, const ControlPeer *peer, const json_t *rq, json_t **ret, Err *err);

@@ -1,5 +1,6 @@
 /* What people may see of the store through the socket, who may not read the store itself: the
  * documents that the command line prints with --json. Nothing is written for it. */
+#include <inttypes.h>
 #include <linux/limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -59,6 +60,54 @@ int show_baseline_log(void *ctx, const ControlPeer *peer, const json_t *rq, json
 	(void)peer;
 	int r = check_store(d, rq, err);
 	return r < 0 ? r : baseline_log_view(&s, ret, err);
+}
+
+/* What was found when production was compared last; not what was true of the version before. */
+static int check_compared(Daemon *d, const Baseline *b, Err *err)
+{
+	const Drift *t = &d->drift;
+	if (b->version == 0)
+		return err_set(err, -ENODATA, "there is no baseline yet");
+	if (d->rolling.rollout)
+		return err_set(err, -EBUSY,
+			       "%s is going on: what production should run is known when it has "
+			       "ended",
+			       d->rolling.what);
+	if (*t->failure)
+		return err_set(err, -EAGAIN, "production could not be compared: %s", t->failure);
+	if (t->checked_at_us > b->at_us)
+		return 0;
+	drift_hurry(d);
+	return err_set(err, -EAGAIN,
+		       "production has not been compared with version %" PRId64
+		       " of the baseline yet; in a few seconds it will have been",
+		       b->version);
+}
+
+int show_baseline_diff(void *ctx, const ControlPeer *peer, const json_t *rq, json_t **ret, Err *err)
+{
+	Daemon *d = ctx;
+	_cleanup_(baseline_done) Baseline b = {0};
+	bool failed = false;
+	(void)peer;
+	int r = check_store(d, rq, err);
+	if (r == 0)
+		r = baseline_current(d->store, daemon_pinned(d), &b, err);
+	if (r == 0)
+		r = check_compared(d, &b, err);
+	if (r < 0)
+		return r;
+	json_t *o = json_object();
+	js_set(o, "schema", js_text("dream.baseline_diff/v1"), &failed);
+	js_set(o, "version", json_integer(b.version), &failed);
+	js_set(o, "drift", js_deep_copy(d->drift.found), &failed);
+	js_set(o, "checked_at_us", json_integer(d->drift.checked_at_us), &failed);
+	if (failed) {
+		json_decref(o);
+		return err_oom(err);
+	}
+	*ret = o;
+	return 0;
 }
 
 /* --- One promotion ------------------------------------------------------------------------------

@@ -303,6 +303,7 @@ const ControlVerb daemon_verbs[] = {
     {"promotions", false, show_promotions},
     {"promotion", false, show_promotion},
     {"baseline_log", false, show_baseline_log},
+    {"baseline_diff", false, show_baseline_diff},
     {"preview", false, show_preview},
     {"approve", true, do_approve},
     {"reject", true, do_reject},

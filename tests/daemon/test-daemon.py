@@ -134,6 +134,8 @@ def requests_that_make_no_sense_are_refused_with_a_reason():
                 ({"do": "promotions", "experiment": "e" * 5000}, "EINVAL"),
                 ({"do": "promotions", "store": "/elsewhere/dream.db"}, "EXDEV"),
                 ({"do": "baseline_log", "store": "/" * 60000}, "EINVAL"),
+                ({"do": "baseline_diff"}, "ENODATA"),
+                ({"do": "baseline_diff", "store": 3}, "EINVAL"),
                 ({"do": "preview", "promotion": {"id": 1}}, "EINVAL"),
                 ({"do": "preview", "promotion": "no-such"}, "ENOENT"),
                 ({"do": "launch"}, "EOPNOTSUPP")):

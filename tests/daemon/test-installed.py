@@ -432,6 +432,10 @@ def approvers_see_what_they_decide_about_and_approve_it():
     run("systemctl", "stop", "dream.service")
     assert "only root may read it" in run(*AS_APPROVER, "promotions", ok=False)
     run("systemctl", "start", "dream.service")
+    until(lambda: status()["drift"]["checked_at_us"])
+    diffs = [json.loads(run(*who, "baseline", "diff", "--json", ok=False)) for who in ([DREAM], AS_APPROVER)]
+    assert diffs[0].pop("checked_at_us") >= diffs[1].pop("checked_at_us") and diffs[0] == diffs[1], diffs
+    assert "as the daemon saw it at 20" in run(*AS_APPROVER, "baseline", "diff", ok=False)
 
 
 def it_stops_within_seconds():
