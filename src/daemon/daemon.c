@@ -68,6 +68,12 @@ void daemon_in(sd_event_source *timer, int64_t in_us)
 	(void)sd_event_source_set_enabled(timer, SD_EVENT_ONESHOT);
 }
 
+void daemon_store_rest(Daemon *d)
+{
+	if (d->store)
+		store_patience(d->store, STORE_WAIT_US);
+}
+
 void daemon_told(Daemon *d, AlertKind k, const char *words)
 {
 	Err err = ERR_INIT;

@@ -33,6 +33,7 @@ enum {
 	POLICY_EVERY_US = 30000000,
 	DRIFT_EVERY_US = 300000000,
 	HELPER_WAIT_US = 20000000,
+	STORE_WAIT_US = 400000,	 /* twice at most: the loop has more to do */
 	RUN_GRACE_US = 60000000, /* from SIGTERM to SIGKILL of a run */
 	RUN_HURRY_US = 2000000,	 /* the same when somebody waits */
 	RUN_LAST_US = 12000000, /* and when the daemon ends, which systemd gives 20 s: a trial stops
@@ -163,6 +164,8 @@ const char *daemon_pinned(const Daemon *d);
 int daemon_helper(Daemon *d, Err *err) _must_check_;
 /* Not needed any more, or lost: closed when the loop turns next, unless it is needed then. */
 void daemon_helper_rest(Daemon *d);
+/* After a rollout, which has a patience of its own with whoever else writes to the store. */
+void daemon_store_rest(Daemon *d);
 
 /* --- open.c ----------------------------------------------------------------------------------- */
 

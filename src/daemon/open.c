@@ -102,6 +102,7 @@ static void open_store(Daemon *d)
 	int r = store_open(d->store_path, STORE_WRITE, d->clock, &d->store, &d->store_err);
 	if (r < 0)
 		daemon_say(d, LOG_ERROR_, "daemon.store", "%s", d->store_err.msg);
+	daemon_store_rest(d);
 }
 
 static int open_history(Daemon *d, Err *err)

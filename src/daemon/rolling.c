@@ -70,9 +70,11 @@ static AlertKind alert_of(MachineResult r)
 	return ALERT_ROLLED_BACK;
 }
 
-static void forget(Rolling *g)
+static void forget(Daemon *d)
 {
+	Rolling *g = &d->rolling;
 	g->rollout = rollout_free(g->rollout);
+	daemon_store_rest(d);
 	for (size_t i = 0; i < g->n_steps; i++)
 		free(g->steps[i]);
 	g->n_steps = 0;
@@ -92,7 +94,7 @@ static void on_done(void *ctx, const Machine *m, const Err *err)
 		daemon_say(d, err ? LOG_ERROR_ : LOG_INFO_, "rollout.done", "%s", words);
 		daemon_told(d, alert_of(m->result), words);
 	}
-	forget(g);
+	forget(d);
 	d->drift.generation[0] = '\0'; /* another one by now, perhaps */
 	daemon_helper_rest(d);
 	plan_turn(d);
@@ -182,6 +184,7 @@ static int begin(Daemon *d, const Wish *w, Err *err)
 		r = rollout_back(&with, w->version, &w->by, &handler, d, &g->rollout, err);
 	if (r < 0) {
 		g->rollout = NULL;
+		daemon_store_rest(d);
 		g->turn_fd = turn_end(g->turn_fd);
 		looking_turn(d);
 		daemon_helper_rest(d);
@@ -295,6 +298,7 @@ int rolling_begin(Daemon *d, Err *err)
 		g->phase = rollout_machine(g->rollout)->phase;
 		return 0;
 	}
+	daemon_store_rest(d);
 	g->turn_fd = turn_end(g->turn_fd);
 	daemon_helper_rest(d);
 	return 0;
@@ -302,7 +306,7 @@ int rolling_begin(Daemon *d, Err *err)
 
 void rolling_done(Daemon *d)
 {
-	forget(&d->rolling);
+	forget(d);
 	d->rolling.policy = sd_event_source_disable_unref(d->rolling.policy);
 }
 

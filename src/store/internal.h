@@ -17,6 +17,7 @@ struct Store {
 	StoreMode mode;
 	const Clock *clock;	       /* borrowed */
 	int lock_fd;		       /* of "<path>.lock"; -1 for a reader */
+	int64_t patience_us;	       /* with whoever else writes; 0: as long as it takes */
 	sqlite3_stmt *stmt[STMT_MAX_]; /* prepared once, for writing */
 	int wal_frames, checkpoint_at; /* pages in the write-ahead log; when to empty it */
 };

@@ -148,6 +148,7 @@ int store_open(const char *path, StoreMode mode, const Clock *clock, Store **ret
 
 void store_patience(Store *s, int64_t us)
 {
+	s->patience_us = us > 0 ? us : 0;
 	sqlite3_busy_timeout(s->db, us > 0 ? (int)(us / 1000) : BUSY_TIMEOUT_MS);
 }
 

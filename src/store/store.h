@@ -24,8 +24,9 @@ typedef enum StoreMode {
 int store_open(const char *path, StoreMode mode, const Clock *clock, Store **ret,
 	       Err *err) _must_check_;
 Store *store_close(Store *s); /* accepts NULL, returns NULL */
-/* How long a write waits for a program that does not know our lock and keeps the store to itself (a
- * backup, sqlite3 in a terminal); -EBUSY after that. 0: the usual 5 s. */
+/* How long a write waits for whoever writes, and again for a program that does not know our lock
+ * and keeps the store to itself (a backup, sqlite3 in a terminal); -EBUSY after that. 0: for our
+ * own kind as long as it takes, for others 5 s. */
 void store_patience(Store *s, int64_t us);
 DEFINE_CLEANUP(Store *, store_close)
 

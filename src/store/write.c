@@ -1,6 +1,7 @@
 /* Appending. SQLite lets one process write at a time and has the others poll; here they queue on a
  * kernel lock, so nobody sleeps while the store is free and nobody is passed over for long. */
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -14,6 +15,7 @@ enum {
 	BYTE_DOORWAY, /* held while waiting for the store: one process at a time */
 	BYTE_STORE,   /* held while writing */
 	CHECKPOINT_STEP = 2000,
+	LOCK_STEP_MS = 2,
 };
 
 static const char *const stmt_sql[STMT_MAX_] = {
@@ -41,29 +43,47 @@ int lock_open(const char *store_path, int *ret_fd, Err *err)
 
 /* Of the open file, not of the process: it goes with the descriptor, and two stores open in one
  * process keep each other out too. */
-static int lock_byte(int fd, int byte, short type)
+static int lock_byte(int fd, int byte, short type, bool wait)
 {
 	struct flock l = {.l_type = type, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1};
 	int r;
 	do
-		r = fcntl(fd, F_OFD_SETLKW, &l);
+		r = fcntl(fd, wait ? F_OFD_SETLKW : F_OFD_SETLK, &l);
 	while (r < 0 && errno == EINTR);
 	return r < 0 ? -errno : 0;
 }
 
+/* Whoever holds it may stand still. The kernel knows no wait with an end, so it is asked again. */
+static int lock_patiently(const Store *s, int byte, int64_t until_us)
+{
+	int r;
+	if (s->patience_us <= 0)
+		return lock_byte(s->lock_fd, byte, F_WRLCK, true);
+	while ((r = lock_byte(s->lock_fd, byte, F_WRLCK, false)) == -EAGAIN || r == -EACCES) {
+		if (clock_mono_us(&clock_system) >= until_us)
+			return -EBUSY;
+		(void)poll(NULL, 0, LOCK_STEP_MS);
+	}
+	return r;
+}
+
 int lock_take(Store *s, Err *err)
 {
-	int r = lock_byte(s->lock_fd, BYTE_DOORWAY, F_WRLCK);
+	int64_t until_us = clock_mono_us(&clock_system) + s->patience_us;
+	int r = lock_patiently(s, BYTE_DOORWAY, until_us);
 	if (r == 0) {
-		r = lock_byte(s->lock_fd, BYTE_STORE, F_WRLCK);
-		(void)lock_byte(s->lock_fd, BYTE_DOORWAY, F_UNLCK);
+		r = lock_patiently(s, BYTE_STORE, until_us);
+		(void)lock_byte(s->lock_fd, BYTE_DOORWAY, F_UNLCK, false);
 	}
+	if (r == -EBUSY)
+		return err_set(err, r, "cannot lock the store %s: somebody else is writing to it",
+			       s->path);
 	return r < 0 ? err_set(err, r, "cannot lock the store %s: %s", s->path, strerror(-r)) : 0;
 }
 
 void lock_drop(Store *s)
 {
-	(void)lock_byte(s->lock_fd, BYTE_STORE, F_UNLCK);
+	(void)lock_byte(s->lock_fd, BYTE_STORE, F_UNLCK, false);
 }
 
 static int prepare_all(Store *s, Err *err)

@@ -125,6 +125,46 @@ TEST(processes_take_turns)
 	fixture_done(&f);
 }
 
+typedef struct Held {
+	Store *other;
+	int result;
+	int64_t took_us;
+} Held;
+
+static int write_meanwhile(void *userdata, int64_t at_us, json_t **ret, Err *err)
+{
+	Held *h = userdata;
+	json_auto_t *note = json_pack("{s:i}", "before", 7);
+	int64_t began_us = clock_mono_us(&clock_system);
+	(void)at_us, (void)err;
+	h->result = store_add(h->other, "note", "dream.note/v1", note, NULL, NULL);
+	h->took_us = clock_mono_us(&clock_system) - began_us;
+	*ret = json_pack("{s:i}", "before", 1);
+	return *ret ? 0 : -ENOMEM;
+}
+
+TEST(whoever_has_patience_with_a_writer_gives_up_when_that_is_over)
+{
+	Fixture f;
+	fixture_new(&f);
+	Held h = {0};
+	int64_t seq = 0;
+	json_auto_t *note = json_pack("{s:i}", "before", 8);
+	CHECK_OK(store_open(f.path, STORE_WRITE, &f.clock, &h.other, NULL));
+	store_patience(h.other, 50000);
+	CHECK_OK(store_add_if(f.store, "note", "dream.note/v1", write_meanwhile, &h, &seq, NULL));
+	CHECK_INT(seq, 1);
+	CHECK_INT(h.result, -EBUSY);
+	CHECK(h.took_us >= 50000 && h.took_us < 1000000);
+	/* It left neither the doorway nor the store locked. */
+	CHECK_OK(store_add(h.other, "note", "dream.note/v1", note, &seq, NULL));
+	CHECK_INT(seq, 2);
+	CHECK_OK(store_add(f.store, "note", "dream.note/v1", note, &seq, NULL));
+	CHECK_INT(seq, 3);
+	store_close(h.other);
+	fixture_done(&f);
+}
+
 TEST(the_hash_of_a_record_is_found_by_its_number)
 {
 	Fixture f;
