@@ -199,6 +199,8 @@ def a_trial_that_does_not_end_holds_nobody_up():
     print(f"# the trial was killed after {died} s; the slowest answer took {1000 * slowest:.0f} ms", flush=True)
     assert died and 9 < died < 20 and slowest < 1, (died, slowest, journal())
     assert running() == OLD and version() == before, (running(), journal())
+    configure(stages="production", watch="60 s", observe="5 s", inconclusive="undo")  # as the next ones want it
+    reload()
 
 
 def whoever_says_bad_while_it_is_watched_takes_it_back():
