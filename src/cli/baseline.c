@@ -35,7 +35,7 @@ static void how_text(const json_t *b, Str *out)
 /* --- The current one ---------------------------------------------------------------------------
  */
 
-static int print_current(const Baseline *b)
+static int print_current(const json_t *b)
 {
 	static const TableColumn columns[] = {{"unit", ALIGN_LEFT, COLUMN_KEEP},
 					      {"parameter", ALIGN_LEFT, COLUMN_KEEP},
@@ -45,43 +45,66 @@ static int print_current(const Baseline *b)
 	const char *unit, *parameter;
 	json_t *values, *v;
 	Err err = ERR_INIT;
-	json_auto_t *as_json = baseline_json(b);
-	if (!as_json || table_new(columns, 3, &t) < 0)
+	if (table_new(columns, 3, &t) < 0)
 		return cli_oom();
-	json_object_foreach (b->values, unit, values)
+	json_object_foreach (json_object_get(b, "values"), unit, values)
 		json_object_foreach (values, parameter, v) {
 			table_text(t, unit);
 			table_text(t, parameter);
 			table_text(t, json_string_value(v));
 		}
-	str_addf(&out, "Version %lld, ", (long long)b->version);
-	when_text(b->at_us, &out);
+	str_addf(&out, "Version %lld, ", (long long)js_int(b, "version", 0));
+	when_text(js_int(b, "at_us", 0), &out);
 	str_add(&out, ", ");
-	how_text(as_json, &out);
-	str_addf(&out, "\nGeneration %s\n\n", b->generation);
+	how_text(b, &out);
+	add_member("\nGeneration ", b, "generation", &out);
+	str_add(&out, "\n\n");
 	if (table_print(t, cli_width(), &out, &err) < 0)
 		return cli_fail(EXIT_FAILED, &err);
 	return cli_print(out.failed ? NULL : out.s);
 }
 
-static int print_json(json_t *o)
+/* The version is consumed. */
+static int print_version(json_t *b, bool json)
 {
-	return o ? cli_print_json(o) : cli_oom();
+	if (!b)
+		return cli_oom();
+	if (json)
+		return cli_print_json(b);
+	int r = print_current(b);
+	json_decref(b);
+	return r;
+}
+
+/* The newest of the log, as it is without what people said of it. */
+static int print_newest(const Decider *d, const json_t *log, bool json)
+{
+	const json_t *versions = json_object_get(log, "versions");
+	size_t n = json_array_size(versions);
+	if (n == 0)
+		return decider_no_baseline(d);
+	json_t *b = js_deep_copy(json_array_get(versions, n - 1));
+	(void)json_object_del(b, "feedback");
+	return print_version(b, json);
 }
 
 static int current(const Options *o)
 {
-	_cleanup_(decider_done) Decider d;
+	_cleanup_(decider_done) Decider d = {0};
 	_cleanup_(baseline_done) Baseline b = {0};
+	json_auto_t *log = NULL;
 	Err err = ERR_INIT;
-	int r = decider_open_look(o->config, &d);
+	int r = decider_open_or_ask(o->config, json_pack("{s:s}", "do", "baseline_log"), &d, &log);
+	if (r)
+		return r;
+	if (log)
+		return print_newest(&d, log, o->json);
+	r = decider_make_store(o->config, &d);
 	if (r)
 		return r;
 	if (decider_baseline(&d, &b, &err) < 0)
 		return cli_fail(EXIT_FAILED, &err);
-	if (b.version == 0)
-		return decider_no_baseline(&d);
-	return o->json ? print_json(baseline_json(&b)) : print_current(&b);
+	return b.version ? print_version(baseline_json(&b), o->json) : decider_no_baseline(&d);
 }
 
 /* --- log ------------------------------------------------------------------------------------- */
@@ -350,7 +373,7 @@ static int accept_it(const Options *o)
 	(void)snprintf(is.why, sizeof(is.why), "%s", was.version ? "accepted" : "adopted");
 	if (baseline_append(d.store, d.key, &is, &err) < 0)
 		return cli_fail(EXIT_FAILED, &err);
-	return o->json ? print_json(baseline_json(&is)) : print_current(&is);
+	return print_version(baseline_json(&is), o->json);
 }
 
 /* --- The verb -------------------------------------------------------------------------------- */

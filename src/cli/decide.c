@@ -117,12 +117,6 @@ int decider_make_store(const char *config, Decider *d)
 	return decider_open(config, STORE_WRITE, d);
 }
 
-int decider_open_look(const char *config, Decider *d)
-{
-	int r = decider_open(config, STORE_READ, d);
-	return r ? r : decider_make_store(config, d);
-}
-
 void decider_done(Decider *d)
 {
 	adoption_free_all(d->units, d->n_units);
@@ -208,9 +202,11 @@ int decider_no_baseline(const Decider *d)
 		return cli_failf(EXIT_FAILED,
 				 "there is no baseline, and it is not known what is adopted: %s",
 				 d->units_fault.msg);
-	return cli_failf(EXIT_FAILED, d->n_units ? "there is no baseline yet"
-						 : "there is no baseline: nothing is adopted yet "
-						   "('dream adopt')");
+	bool unseen = !d->keys; /* the daemon was asked: nothing but the plan is open here */
+	return cli_failf(EXIT_FAILED, d->n_units || unseen
+					  ? "there is no baseline yet"
+					  : "there is no baseline: nothing is adopted yet "
+					    "('dream adopt')");
 }
 
 const Experiment *decider_experiment(const Decider *d, const json_t *promotion)

@@ -27,11 +27,9 @@ int decider_open(const char *config, StoreMode mode, Decider *ret);
 /* To look only. Where the store may not be read the daemon is asked instead (cli_ask_instead()):
  * then *ret_view is what it shows, and nothing but the plan is opened. The request is consumed. */
 int decider_open_or_ask(const char *config, json_t *request, Decider *ret, json_t **ret_view);
-/* Makes the store, where there is none and units are adopted: for the first version of the
- * baseline. */
+/* Makes the store after it was opened for looking, where there is none and units are adopted: for
+ * the first version of the baseline. */
 int decider_make_store(const char *config, Decider *d);
-/* To look only; but the first look makes the store, for the first version of the baseline. */
-int decider_open_look(const char *config, Decider *ret);
 void decider_done(Decider *d);
 /* Who types. */
 void decider_who(const char *reason, Approver *ret);

@@ -413,7 +413,7 @@ def approvers_see_what_they_decide_about_and_approve_it():
     run(DREAM, "adopt", "--yes", "judge.service", "vllm_memory_util=--gpu-memory-utilization")
     made = json.loads(run(DREAM, "promotion", "new", "vllm_memory_util=0.60", "--reason", "more room", "--json"))["promotion"]
     assert "only root may read it" in run(*AS_APPROVER, "trials", ok=False), "the store is not closed to them"
-    for args in (["promotions"], ["promotion", "show", made["id"]], ["baseline", "log"]):
+    for args in (["promotions"], ["promotion", "show", made["id"]], ["baseline"], ["baseline", "log"]):
         for json_too in ([], ["--json"]):
             own = seen([DREAM], *args, *json_too)
             assert own and seen(AS_APPROVER, *args, *json_too) == own, (args, own, run(*AS_APPROVER, *args, *json_too))
