@@ -14,7 +14,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from tap import Box, ROOT, example, run_cases
 
 INJECT = os.environ["INJECT_LIBRARY"]
-FAULTS = os.environ.get("FAULTS", "12")
+FAULTS = os.environ.get("FAULTS", "5")
 SEED = int(os.environ.get("SEED", "1"))
 SANITIZED = bool(os.environ.get("SANITIZED"))
 TWIN = example("rtx3060.yaml")
