@@ -18,7 +18,7 @@ import time
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent / "sandbox"), str(HERE.parent / "cli")]
 os.environ.setdefault("DREAM", os.path.join(os.environ["DREAM_BUILD"], "dream"))
-from box import install_connect, sh, show, wait  # noqa: E402
+from box import as_user, install_connect, sh, show, wait  # noqa: E402
 from tap import run_cases  # noqa: E402
 
 PATH = "/run/dream-connect.sock"
@@ -56,27 +56,6 @@ def connected(port):
     s = socket.socket(fileno=fds[0])
     s.settimeout(3)
     return s
-
-
-def as_user(uid, body):
-    """Runs body() as another user: None, or what went wrong."""
-    r, w = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        os.close(r)
-        try:
-            os.setgroups([])
-            os.setgid(uid)
-            os.setuid(uid)
-            body()
-        except BaseException as e:  # all of it is the answer
-            os.write(w, repr(e).encode()[:4000])
-        os._exit(0)
-    os.close(w)
-    with os.fdopen(r, "rb") as f:
-        said = f.read().decode()
-    os.waitpid(pid, 0)
-    assert not said, said
 
 
 def pid():

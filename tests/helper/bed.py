@@ -12,7 +12,7 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.join(HERE, "../run"), os.path.join(HERE, "../sandbox")]
-from box import argv_of as argv_of_process, environ_of as environ_of_process, must, pid_of, private, sh, show, wait, write
+from box import argv_of as argv_of_process, as_user, environ_of as environ_of_process, must, pid_of, private, sh, show, wait, write
 from tap import run_cases
 
 ROOT = os.path.abspath(os.path.join(HERE, "../.."))
@@ -124,27 +124,3 @@ class Client:
         except Refused as e:
             return e.error
         raise AssertionError(f"{do} {members} was done: {reply}")
-
-
-def as_user(uid, body):
-    """Runs body() in a process of another user: None, or the text of what went wrong."""
-    r, w = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        os.close(r)
-        try:
-            os.setgroups([])
-            os.setgid(uid)
-            os.setuid(uid)
-            body()
-        except BaseException as e:  # all of it is the answer
-            import traceback
-            os.write(w, traceback.format_exc().encode()[-4000:] or repr(e).encode())
-        os._exit(0)
-    os.close(w)
-    text = b""
-    while chunk := os.read(r, 4096):
-        text += chunk
-    os.close(r)
-    os.waitpid(pid, 0)
-    assert not text, text.decode()

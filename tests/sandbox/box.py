@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import time
+import traceback
 
 # --- Commands -----------------------------------------------------------------------------------
 
@@ -20,6 +21,29 @@ def sh(*args, timeout=60):
     """What it prints, however it ends."""
     return subprocess.run([str(a) for a in args], stdin=subprocess.DEVNULL, capture_output=True, text=True,
                           timeout=timeout).stdout.strip()
+
+
+def as_user(uid, body):
+    """Runs body() in a process of another user; what goes wrong there is wrong here."""
+    r, w = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(r)
+        try:
+            os.setgroups([])
+            os.setgid(uid)
+            os.setuid(uid)
+            body()
+        except BaseException as e:  # all of it is the answer
+            os.write(w, traceback.format_exc().encode()[-4000:] or repr(e).encode())
+        os._exit(0)
+    os.close(w)
+    text = b""
+    while chunk := os.read(r, 4096):
+        text += chunk
+    os.close(r)
+    os.waitpid(pid, 0)
+    assert not text, text.decode()
 
 
 def go_first():
