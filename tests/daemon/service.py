@@ -1,6 +1,7 @@
 """A daemon that is started, asked and killed by a test."""
 import json
 import os
+import pathlib
 import signal
 import socket
 import subprocess
@@ -122,9 +123,25 @@ class Daemon(Home):
         assert answer["ok"], answer
         return answer
 
+    def processes(self):
+        """The pid and arguments of every process that was started for this home, seen from the kernel."""
+        for entry in pathlib.Path("/proc").iterdir():
+            if entry.name.isdigit():
+                try:
+                    argv = (entry / "cmdline").read_text(errors="replace").split("\0")
+                except OSError:
+                    continue
+                if any(str(self.path) in arg for arg in argv):
+                    yield int(entry.name), argv
+
+    def runs(self):
+        """The processes of its scheduled runs."""
+        return [pid for pid, argv in self.processes() if argv[1:4] == ["run", "--config", str(self.config)]]
+
     def __exit__(self, *what):
         if self.process and self.process.poll() is None:
             self.process.kill()
             self.process.wait()
+        until(lambda: not any(self.processes()))  # a run writes into the home until it is gone
         self.notify.close()
         super().__exit__(*what)

@@ -3,7 +3,6 @@
 KILLS say how it is killed at random."""
 import json
 import os
-import pathlib
 import random
 import signal
 import socket
@@ -214,20 +213,6 @@ def a_run_is_started_in_its_window_and_what_it_proposes_waits():
         assert not run["running"] and run["ended_at_us"] == s["run"]["ended_at_us"], run
 
 
-def run_of(d):
-    """The process of the scheduled run, seen from the kernel."""
-    found = []
-    for entry in pathlib.Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                argv = (entry / "cmdline").read_bytes().split(b"\0")
-            except OSError:
-                continue
-            if len(argv) > 3 and argv[1:3] == [b"run", b"--config"] and argv[3] == str(d.config).encode():
-                found.append(int(entry.name))
-    return found
-
-
 SLOW = "  probe_every: 0\n  run_window: 00:00-24:00\n"
 
 
@@ -311,15 +296,15 @@ def a_run_ends_with_the_daemon_however_that_ends():
         with Daemon(SLOW) as d:
             slow_down(d)
             d.start()
-            until(lambda: run_of(d))
+            until(lambda: d.runs())
             assert d.status()["run"]["running"]
             began = time.monotonic()
             d.stop(sig)
             assert time.monotonic() - began < 5
-            until(lambda: not run_of(d), 5)
+            until(lambda: not d.runs(), 5)
             # It has not had its turn, so it goes on at once.
             d.start()
-            until(lambda: run_of(d))
+            until(lambda: d.runs())
 
 
 def a_paused_daemon_begins_no_run_and_goes_on_when_it_is_resumed():
@@ -331,26 +316,28 @@ def a_paused_daemon_begins_no_run_and_goes_on_when_it_is_resumed():
         d.process.send_signal(signal.SIGHUP)
         d.wait_told("RELOADING=1")
         d.wait_told("READY=1")
-        assert not d.status()["run"]["running"] and not run_of(d)
+        assert not d.status()["run"]["running"] and not d.runs()
         assert d.dream("resume").code == 0
-        until(lambda: run_of(d))
+        until(lambda: d.runs())
 
 
 def followers_see_what_happens():
     with Daemon() as d:
         d.start()
-        p = subprocess.Popen([DREAM, "status", "--follow"], env=d.env, cwd=d.path, stdout=subprocess.PIPE, text=True)
+        p = subprocess.Popen([DREAM, "status", "--follow"], env=d.env, cwd=d.path, stdout=subprocess.PIPE, bufsize=0)
         try:
-            until(lambda: p.stdout.readline().startswith("daemon"))  # the last line of the screen: events follow
-            line, n = "", 0
+            until(lambda: p.stdout.readline().startswith(b"daemon"))  # the last line of the screen: events follow
+            # It may not follow yet when the first events come.
             os.set_blocking(p.stdout.fileno(), False)
-            while not line:  # it may not follow yet when the first event comes
-                n += 1
-                assert n < 100
+            said = b""
+            for n in range(200):
                 assert d.ask(do="pause", reason="look at me")["ok"] and d.ask(do="resume")["ok"]
+                said += p.stdout.read() or b""
+                if any(b"paused by" in line and b"look at me" in line for line in said.split(b"\n")):
+                    break
                 time.sleep(0.02)
-                line = p.stdout.readline()
-            assert "paused by" in line and "look at me" in line, line
+            else:
+                raise AssertionError(said)
         finally:
             p.kill()
             p.wait()
