@@ -203,8 +203,13 @@ void call_wake(HttpCall *call, int64_t now)
 		call_end(call, call->end.fault, call->end.error, call->end.why, now);
 		return;
 	}
-	if (!conn && now < call->connect_by_us && now < call->deadline_us) {
-		conn_connect(call);
+	int64_t by_us =
+	    call->connect_by_us < call->deadline_us ? call->connect_by_us : call->deadline_us;
+	if (now < by_us) {
+		if (conn)
+			conn_late(conn, by_us);
+		else
+			conn_connect(call);
 		return;
 	}
 	int unasked = !conn ? call->unasked : conn->state == CONN_ASKING ? -ETIMEDOUT : 0;

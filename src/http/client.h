@@ -43,7 +43,7 @@ typedef struct HttpClientSpec {
 	const char *ca_file;	  /* TLS: NULL: the system's */
 	bool insecure;		  /* TLS: any certificate */
 	bool close_each;	  /* no keep-alive */
-	int64_t connect_timeout_us; /* 0: 10 s */
+	int64_t connect_timeout_us; /* of all addresses together; 0: 10 s */
 } HttpClientSpec;
 
 int httpclient_new(HttpLoop *loop, const HttpClientSpec *spec, HttpClient **ret,

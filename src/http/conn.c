@@ -267,6 +267,17 @@ static const char *why_not(const HttpCall *call)
 		   : NULL;
 }
 
+/* Until when this address may take: one that swallows what is sent to it leaves time for the
+ * others.
+ */
+static int64_t connect_until(const HttpCall *call)
+{
+	int64_t now = now_us(), by = earlier(call->connect_by_us, call->deadline_us);
+	bool asking = call->conn->state == CONN_ASKING;
+	size_t left = asking ? 1 : call->client->n_addresses - call->tried;
+	return by > now ? now + (by - now) / (int64_t)left : by;
+}
+
 /* From the address that worked last around to the one before it. */
 static int connect_any(HttpCall *call)
 {
@@ -279,9 +290,9 @@ static int connect_any(HttpCall *call)
 		int r =
 		    try_address(call, (call->first_address + call->tried) % client->n_addresses);
 		if (r == 0) {
-			int64_t by = earlier(call->connect_by_us, call->deadline_us);
 			bool open = call->conn->state == CONN_OPEN;
-			timers_move(client->loop, call, open ? call->deadline_us : by);
+			timers_move(client->loop, call,
+				    open ? call->deadline_us : connect_until(call));
 			return 0;
 		}
 		if (r == -EAGAIN) {
@@ -329,6 +340,15 @@ static void refused(Conn *c, int error)
 		call_end(call, HTTP_CONNECT, call->end.error, why_not(call), now_us());
 }
 
+void conn_late(Conn *c, int64_t by_us)
+{
+	HttpCall *call = c->call;
+	if (c->state == CONN_CONNECTING && call->tried + 1 < call->client->n_addresses)
+		refused(c, ETIMEDOUT);
+	else
+		timers_move(c->loop, call, by_us);
+}
+
 /* The connection goes on with the socket that the broker has made. */
 static int take_socket(Conn *c, int fd)
 {
@@ -338,6 +358,7 @@ static int take_socket(Conn *c, int fd)
 	c->fd = fd;
 	c->state = CONN_CONNECTING;
 	c->call->unasked = 0;
+	timers_move(c->loop, c->call, connect_until(c->call));
 	set_quick(fd);
 	return epoll_ctl(c->loop->epfd, EPOLL_CTL_ADD, fd, &e) < 0 ? -errno : 0;
 }

@@ -123,6 +123,7 @@ void loop_bury(HttpLoop *l, Conn *c); /* frees it when nothing points to it */
 int conn_begin(HttpCall *call);	   /* on an idle connection or a new one; negative: a shortage */
 void conn_connect(HttpCall *call); /* a new one; what fails is told later */
 void conn_event(Conn *c, uint32_t events);
+void conn_late(Conn *c, int64_t by_us); /* not open yet, and its share of the time is over */
 void conn_close(Conn *c);
 
 /* call.c */

@@ -1,7 +1,5 @@
 /* The client against a peer that does everything a server should not. */
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/in.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -261,68 +259,6 @@ TEST(an_idle_connection_that_the_server_closes_is_forgotten)
 	rig_stop(&r);
 }
 
-TEST(nobody_listens)
-{
-	Rig r = RIG_INIT;
-	Script s = {.pieces = PIECES(OK_HELLO)};
-	rig_start(&r, NULL, NULL, &s, 1);
-	close(r.peer.fd);
-	r.peer.fd = dup(2); /* for peer_stop() */
-	r.peer.listener = sd_event_source_disable_unref(r.peer.listener);
-	rig_get(&r, "GET", 0);
-	CHECK_INT(r.end.fault, HTTP_CONNECT);
-	CHECK_INT(r.end.error, ECONNREFUSED);
-	CHECK_INT(r.end.sent_us, 0);
-	rig_stop(&r);
-}
-
-/* The second address of "localhost" is tried when the first refuses, and remembered. */
-TEST(another_address_is_tried)
-{
-	struct sockaddr_in6 a = {.sin6_family = AF_INET6, .sin6_addr = in6addr_loopback};
-	Rig r = RIG_INIT;
-	Script s = {.pieces = PIECES(OK_HELLO)};
-	rig_start(&r, NULL, NULL, &s, 1);
-	a.sin6_port = htons(r.peer.port);
-	int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0 || bind(fd, (struct sockaddr *)&a, sizeof(a)) < 0) {
-		if (fd >= 0)
-			close(fd);
-		rig_stop(&r);
-		SKIP("this machine has no IPv6, or the port is taken");
-	}
-	CHECK(listen(fd, 10) == 0);
-	r.peer.listener = sd_event_source_disable_unref(r.peer.listener);
-	close(r.peer.fd);
-	r.peer.fd = fd;
-	peer_listen(&r.peer);
-	httpclient_free(r.client);
-	HttpTarget t = {.host = (char[]){"localhost"}, .port = r.peer.port, .base = (char[]){""}};
-	HttpClientSpec spec = {.target = &t, .close_each = true};
-	CHECK_OK(httpclient_new(r.http, &spec, &r.client, NULL));
-	for (int i = 0; i < 2; i++) {
-		rig_get(&r, "GET", 0);
-		CHECK_INT(r.end.fault, HTTP_FINE);
-	}
-	CHECK_INT(r.peer.connections, 2);
-	rig_stop(&r);
-}
-
-TEST(no_such_host)
-{
-	Rig r = RIG_INIT;
-	Script s = {.pieces = PIECES(OK_HELLO)};
-	/* An empty label: no resolver has to be asked. */
-	HttpTarget t = {.host = (char[]){"a..b"}, .port = 1, .base = (char[]){""}};
-	HttpClientSpec spec = {.target = &t};
-	rig_start(&r, NULL, NULL, &s, 1);
-	httpclient_free(r.client);
-	CHECK_OK(httpclient_new(r.http, &spec, &r.client, NULL));
-	rig_get(&r, "GET", 0);
-	CHECK_INT(r.end.fault, HTTP_RESOLVE);
-	rig_stop(&r);
-}
-
 TEST(no_descriptors_left)
 {
 	Rig r = RIG_INIT;
@@ -360,37 +296,6 @@ TEST(a_server_that_says_nothing_runs_out_of_time)
 		CHECK_INT(r.end.status, i == 0 ? 0 : 200);
 		rig_stop(&r);
 	}
-}
-
-/* The backlog of a socket that nobody accepts from: once it is full, a connection hangs. */
-TEST(a_connection_that_does_not_come_about_runs_out_of_time)
-{
-	struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	socklen_t len = sizeof(a);
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), filler[2];
-	CHECK(bind(fd, (struct sockaddr *)&a, sizeof(a)) == 0 && listen(fd, 0) == 0);
-	CHECK(getsockname(fd, (struct sockaddr *)&a, &len) == 0);
-	for (int i = 0; i < 2; i++) {
-		filler[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-		(void)connect(filler[i], (struct sockaddr *)&a, sizeof(a));
-	}
-	Rig r = RIG_INIT;
-	Script s = {.pieces = PIECES(OK_HELLO)};
-	HttpTarget t = {
-	    .host = (char[]){"127.0.0.1"}, .port = ntohs(a.sin_port), .base = (char[]){""}};
-	rig_start(&r, NULL, NULL, &s, 1);
-	(void)httpclient_free(r.client);
-	HttpClientSpec spec = {.target = &t, .connect_timeout_us = 50000};
-	CHECK_OK(httpclient_new(r.http, &spec, &r.client, NULL));
-	rig_get(&r, "GET", 0);
-	CHECK_INT(r.end.fault, HTTP_CONNECT);
-	CHECK_INT(r.end.error, ETIMEDOUT);
-	rig_get(&r, "GET", 20000);
-	CHECK_INT(r.end.fault, HTTP_TIMEOUT);
-	rig_stop(&r);
-	close(fd);
-	close(filler[0]);
-	close(filler[1]);
 }
 
 TEST(timeouts_end_in_their_order)
@@ -511,26 +416,6 @@ TEST(a_unix_socket)
 }
 
 /* A unix socket refuses at once when its backlog is full; the client comes again. */
-TEST(a_unix_socket_with_a_full_backlog)
-{
-	char path[] = "/tmp/dream-http-XXXXXX", name[64];
-	CHECK(mkdtemp(path));
-	snprintf(name, sizeof(name), "%s/s", path);
-	Rig r = RIG_INIT;
-	Script s = {.pieces = PIECES(OK_HELLO)};
-	rig_start(&r, NULL, name, &s, 1);
-	CHECK(listen(r.peer.fd, 1) == 0);
-	r.to_come = 20;
-	for (int i = 0; i < 20; i++)
-		(void)rig_call(&r, "GET", "/x", 0);
-	rig_loop(&r);
-	CHECK_INT(r.end.fault, HTTP_FINE);
-	CHECK_INT(r.peer.requests, 20);
-	rig_stop(&r);
-	unlink(name);
-	rmdir(path);
-}
-
 TEST(a_long_request_goes_out_in_parts)
 {
 	size_t n = 8 * 1000 * 1000;
