@@ -2,9 +2,11 @@
  * known, so that `dream --version` costs no more than starting a process. */
 #include "cli/cli.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/internal.h"
 #include "cli/options.h"
@@ -106,8 +108,22 @@ static int is(const char *arg, const char *name, const char *letter)
 	return strcmp(arg, name) == 0 || strcmp(arg, letter) == 0;
 }
 
+/* A standard stream that was closed would be the number of the next file or socket that is opened,
+ * and what is meant for people would be written there. So something is put in its place that cannot
+ * be written (read, where it is the input): that fails as before. */
+static bool hold_standard_streams(void)
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) < 0 &&
+		    open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) != fd)
+			return false;
+	return true;
+}
+
 int cli_main(int argc, char **argv)
 {
+	if (!hold_standard_streams())
+		return EXIT_FAILED;
 	/* A reader that has seen enough is an error of write(), not a death in the middle of it. */
 	signal(SIGPIPE, SIG_IGN);
 	if (argc < 2) {

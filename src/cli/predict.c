@@ -294,6 +294,15 @@ static int predict(Prediction *w, const Calibration *c)
 	return w->array ? print_json(w, &scan, learned) : print_text(w, &scan, learned);
 }
 
+static int unknown_parameter(const Experiment *x, const char *name)
+{
+	_cleanup_(str_done) Str all = STR_INIT;
+	for (size_t d = 0; d < space_dims(x->space); d++)
+		str_addf(&all, "%s%s", d ? ", " : "", space_name(x->space, d));
+	return cli_failf(EXIT_USAGE, "no parameter of %s is called %.60s; there are: %s", x->name,
+			 name, all.s ? all.s : "");
+}
+
 /* A name that the space does not have, or a value that it never takes, is a mistake. */
 static int check_restriction(const Experiment *x, json_t *only)
 {
@@ -303,7 +312,7 @@ static int check_restriction(const Experiment *x, json_t *only)
 		int d = space_dim(x->space, key);
 		bool found = false;
 		if (d < 0)
-			return cli_failf(EXIT_USAGE, "%s has no parameter '%s'", x->name, key);
+			return unknown_parameter(x, key);
 		for (uint32_t i = 0; i < space_levels(x->space, (size_t)d) && !found; i++) {
 			json_auto_t *level = space_value(x->space, (size_t)d, i);
 			json_auto_t *a = json_pack("{sO}", "v", level);

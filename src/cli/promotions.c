@@ -45,7 +45,7 @@ static void add_row(Table *t, const json_t *view, const json_t *body)
 }
 
 /* The view is consumed. */
-static int print_list(json_t *view, bool json)
+static int print_list(json_t *view, const char *experiment, bool json)
 {
 	static const TableColumn columns[] = {{"promotion", ALIGN_LEFT, COLUMN_KEEP},
 					      {"at", ALIGN_LEFT, COLUMN_DROP},
@@ -64,7 +64,9 @@ static int print_list(json_t *view, bool json)
 		return cli_oom();
 	json_array_foreach (list, i, body)
 		add_row(table, owned, body);
-	return json_array_size(list) ? cli_print_table(table) : cli_print("no promotion yet\n");
+	if (json_array_size(list))
+		return cli_print_table(table);
+	return cli_print(experiment ? "no promotion matches\n" : "no promotion yet\n");
 }
 
 /* *ret_view: the list as the daemon has it, where it alone may read the store. */
@@ -89,7 +91,8 @@ static int list(const Walk *w, Store *store)
 	json_t *view = NULL;
 	Err err = ERR_INIT;
 	int r = promotions_view(&s, w->options->experiment, &view, &err);
-	return r < 0 ? cli_fail(EXIT_FAILED, &err) : print_list(view, w->options->json);
+	return r < 0 ? cli_fail(EXIT_FAILED, &err)
+		     : print_list(view, w->options->experiment, w->options->json);
 }
 
 static int show_one(void *userdata, const Record *r, const json_t *body)
@@ -140,7 +143,7 @@ static int run(const void *options, int argc, char **argv)
 	if (r)
 		return r;
 	if (view)
-		return print_list(view, o->json);
+		return print_list(view, o->experiment, o->json);
 	w.pinned_key = plan ? plan->run.pinned_key : NULL;
 	if (!listing)
 		return show(&w, store);
@@ -162,7 +165,7 @@ static const Option rows[] = {
 
 const Command cmd_promotions = {
     .name = "promotions",
-    .args = "list|show [ID]",
+    .args = "[list|show [ID]]",
     .summary = "list or show the proposals to change production",
     .about =
 	"A promotion is a signed record: the winner, the baseline it was measured against, the "

@@ -47,7 +47,7 @@ static int export_to(Store *s, const char *tmp, const char *path, Err *err)
 {
 	_cleanup_(export_done) Export x = {.f = fopen(tmp, "wxe"), .err = err};
 	if (!x.f)
-		return err_set(err, -errno, "cannot write %s: %s", tmp, strerror(errno));
+		return err_set(err, -errno, "cannot write %s: %s", path, strerror(errno));
 	int r = store_records(s, NULL, false, 0, write_line, &x, err);
 	if (r == 0)
 		r = flush(&x, true, err);

@@ -125,6 +125,34 @@ def a_full_disk_under_standard_output_is_a_failure():
         assert p.returncode == 1 and "cannot write to standard output" in p.stderr, p
 
 
+def a_standard_stream_that_is_closed_is_no_other_file():
+    import subprocess
+    from tap import DREAM, SOURCE
+    example = str(SOURCE / "examples/rtx3060.yaml")
+    with Home() as home:
+        for closed, fails in ((">&-", True), ("2>&-", False), (">&- 2>&-", True), ("<&- >&- 2>&-", True)):
+            for args in (["bench", "http", "http://127.0.0.1:1/", "-n", "1"], ["eval", "--store", "-c", example]):
+                p = subprocess.run(["sh", "-c", f'"$@" {closed}', "sh", DREAM, *args], cwd=home.path, env=home.env,
+                                   stdin=subprocess.DEVNULL, capture_output=True, text=True)
+                assert p.returncode == (1 if fails or args[0] == "bench" else 0), (closed, args, p)
+                if closed == ">&-":
+                    assert "cannot write to standard output: Bad file descriptor" in p.stderr, (args, p)
+        assert home.dream("lineage", "verify", "-c", example).code == 0
+
+
+def a_name_that_there_is_not_is_not_taken_for_nothing_measured():
+    from tap import SOURCE
+    example = str(SOURCE / "examples/rtx3060.yaml")
+    with Home() as home:
+        done = home.dream("predict", example, "vllm_memory=0.5")
+        assert done.code == 2 and done.err.endswith("there are: vllm_memory_util, whisper_model_size\n"), done
+        assert home.dream("run", example).code == 0
+        assert home.dream("promotions", "-c", example, "-e", "nope").out == "no promotion matches\n"
+        assert home.dream("trials", "-c", example, "-e", "nope").out == "no trial matches\n"
+        done = home.dream("lineage", "export", "gone/chain.jsonl", "-c", example)
+        assert done.code == 1 and done.err == "dream lineage: cannot write gone/chain.jsonl: No such file or directory\n", done
+
+
 run_cases([
     every_mistake_is_one_sentence_that_says_what_is_accepted,
     without_a_daemon_it_is_said_what_to_do_instead,
@@ -135,4 +163,6 @@ run_cases([
     reading_an_absent_store_says_so,
     a_store_that_was_named_and_is_not_there_is_a_mistake,
     a_full_disk_under_standard_output_is_a_failure,
+    a_standard_stream_that_is_closed_is_no_other_file,
+    a_name_that_there_is_not_is_not_taken_for_nothing_measured,
 ])
