@@ -1,6 +1,8 @@
 /* status: what production is set to, what is in the middle of being changed, and the adopted units.
  */
+#include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/json.h"
 #include "helper/server.h"
@@ -37,11 +39,28 @@ static json_t *good_json(const Production *p)
 	return TAKE_PTR(list);
 }
 
+/* No folder of generations, and no unit that would need one: nothing was ever adopted here. */
+static bool never_adopted(const ProductionPlaces *places)
+{
+	_cleanup_(adoptedlist_done) AdoptedList units = {0};
+	Err unheard = ERR_INIT;
+	return access(places->state_dir, F_OK) < 0 && errno == ENOENT &&
+	       adoption_load_all(places, &units.list, &units.n, &unheard) >= 0 && units.n == 0;
+}
+
 static int add_production(Call *c, json_t *members, bool *failed, Err *err)
 {
 	Generation g = {0};
 	_cleanup_(production_closep) Production *p = NULL;
-	int r = server_production(server_places(call_server(c)), &p, err);
+	const ProductionPlaces *places = server_places(call_server(c));
+	if (never_adopted(places)) {
+		js_set(members, "current", js_text(""), failed);
+		js_set(members, "values", json_null(), failed);
+		js_set(members, "change", json_null(), failed);
+		js_set(members, "good", json_array(), failed);
+		return 0;
+	}
+	int r = server_production(places, &p, err);
 	if (r < 0)
 		return r;
 	const char *current = production_current(p);

@@ -239,9 +239,20 @@ TEST(where_nothing_is_adopted_that_is_said)
 {
 	BENCH(b);
 	bench_connect(&b);
-	CHECK_INT(refused(&b, json_pack("{s:s}", "do", "status")), -ENOENT);
+	json_auto_t *s = ask(&b, json_pack("{s:s}", "do", "status"));
+	CHECK_STR(js_str(s, "current", "?"), "");
+	CHECK_INT(json_object_size(json_object_get(s, "units")), 0);
 	CHECK_INT(refused(&b, json_pack("{s:s}", "do", "undo")), -ENOENT);
 	run((const char *const[]){DREAM_HELPER, "--recover", NULL}, 0);
+}
+
+TEST(a_folder_of_generations_that_an_adopted_unit_needs_is_missed)
+{
+	BENCH(b);
+	adopt(&b);
+	run((const char *const[]){"rm", "-r", b.places.state_dir, NULL}, 0);
+	bench_connect(&b);
+	CHECK_INT(refused(&b, json_pack("{s:s}", "do", "status")), -ENOENT);
 }
 
 TEST(recovery_takes_back_what_was_open_in_another_boot_and_leaves_this_one_alone)
