@@ -194,6 +194,7 @@ static int find_limit(Quiesce *q, Err *err)
 {
 	int64_t now = clock_now_us(&clock_system), spent = 0;
 	int offset = quiesce_utc_offset_min(now);
+	now = quiesce_window_clock_us(q->spec, now);
 	int r = quiesce_spent(q->dir, &clock_system, &spent, err);
 	if (r >= 0)
 		r = quiesce_may(q->spec, now, offset, spent, q->restore_us + SECOND_US, err);

@@ -30,6 +30,10 @@ char *quiesce_inhibit_path(const char *dir);
 /* Until the window closes; 0 outside of it. */
 int64_t quiesce_window_left_us(const QuiesceSpec *q, int64_t now_us, int utc_offset_min);
 int quiesce_utc_offset_min(int64_t now_us);
+/* From when the time that is left is to be counted: now, or an hour later when the clocks are put
+ * forward before the window closes, which is then sooner than it looks. Where they are put back it
+ * closes as if they were not. */
+int64_t quiesce_window_clock_us(const QuiesceSpec *q, int64_t now_us);
 
 /* --- Idle users ------------------------------------------------------------------------------ */
 

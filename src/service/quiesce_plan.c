@@ -43,6 +43,8 @@ int64_t quiesce_window_left_us(const QuiesceSpec *q, int64_t now_us, int utc_off
 	int64_t at = (now_us + (int64_t)utc_offset_min * MINUTE_US) % day_us;
 	int64_t begin = (int64_t)from * MINUTE_US, end = (int64_t)to * MINUTE_US;
 
+	if (end - begin == day_us) /* it never closes; no more than a day is looked ahead */
+		return day_us;
 	if (at < 0)
 		at += day_us;
 	if (end < begin) { /* across midnight */
@@ -51,6 +53,14 @@ int64_t quiesce_window_left_us(const QuiesceSpec *q, int64_t now_us, int utc_off
 		return at < end ? end - at : 0;
 	}
 	return at >= begin && at < end ? end - at : 0;
+}
+
+int64_t quiesce_window_clock_us(const QuiesceSpec *q, int64_t now_us)
+{
+	int offset = quiesce_utc_offset_min(now_us);
+	int64_t left_us = quiesce_window_left_us(q, now_us, offset);
+	int skipped = left_us > 0 ? quiesce_utc_offset_min(now_us + left_us - 1) - offset : 0;
+	return skipped > 0 ? now_us + (int64_t)skipped * MINUTE_US : now_us;
 }
 
 bool quiesce_in_window(const QuiesceSpec *q, int64_t now_us, int utc_offset_min)

@@ -1,5 +1,7 @@
 /* When production may be stopped, and what says that it is used: tables and texts. */
 #include <arpa/inet.h>
+#include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -51,6 +53,42 @@ TEST(a_window_is_local_time_and_its_end_is_outside)
 	CHECK_INT(left("22:00-04:00", 240, 0), 0);
 	CHECK_INT(left("22:00-04:00", 12 * 60, 0), 0);
 	CHECK_INT(left("00:00-24:00", 0, 0), 1440);
+}
+
+TEST(a_window_of_the_whole_day_does_not_close_at_midnight)
+{
+	CHECK_INT(left("00:00-24:00", 23 * 60 + 50, 0), 1440);
+	CHECK_INT(left("00:00-24:00", 23 * 60 + 50, 120), 1440);
+}
+
+/* Of the window, at that moment, in minutes of real time, in central Europe. */
+static int64_t really_left(const char *window, int64_t now_s)
+{
+	char text[32];
+	snprintf(text, sizeof(text), "%s", window);
+	const QuiesceSpec q = {.window = text};
+	int64_t now_us = now_s * 1000000;
+	return quiesce_window_left_us(&q, quiesce_window_clock_us(&q, now_us),
+				      quiesce_utc_offset_min(now_us)) /
+	       min_us;
+}
+
+TEST(a_window_closes_sooner_when_the_clocks_are_put_forward)
+{
+	/* 2026-03-29 01:30, half an hour before it is three; 2026-10-25 02:30 for the first time.
+	 */
+	const int64_t spring = 1774744200, autumn = 1792888200;
+	CHECK(setenv("TZ", "CET-1CEST,M3.5.0,M10.5.0/3", 1) == 0);
+	tzset();
+	CHECK_INT(really_left("01:00-05:00", spring - 86400), 210);
+	CHECK_INT(really_left("01:00-05:00", spring), 150);
+	CHECK_INT(really_left("23:00-05:00", spring - 7200), 270);
+	CHECK_INT(really_left("01:00-02:00", spring), 30);
+	CHECK_INT(really_left("01:00-02:30", spring), 0);
+	CHECK_INT(really_left("03:00-05:00", spring + 1800), 120);
+	CHECK_INT(really_left("01:00-05:00", autumn), 150);
+	CHECK(unsetenv("TZ") == 0);
+	tzset();
 }
 
 TEST(downtime_needs_a_window_and_a_budget)
