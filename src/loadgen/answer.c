@@ -257,6 +257,11 @@ static void check_generated(Answer *a)
 	static const char why[] = "nothing was generated";
 	if (!a->content && a->tokens_out <= 0)
 		answer_fails(a, EXCHANGE_EMPTY, why, strlen(why));
+	/* A count of nothing beside text is a server that does not count. */
+	if (a->content && a->tokens_out == 0)
+		a->tokens_out = -1;
+	if (a->content && a->tokens_in == 0)
+		a->tokens_in = -1;
 	/* Tokens without text (parts of a letter, control tokens) are tokens all the same. */
 	if (a->form != ANSWER_WHOLE && a->first_us == 0 && a->tokens_out > 0)
 		a->first_us = a->last_us = a->seen_us;

@@ -83,8 +83,8 @@ static bool take_choice(Answer *a, const ScanValue *choice)
 		} else if (scan_is(&key, "text")) {
 			any |= v.kind == SCAN_STRING && v.len > 0;
 			answer_text(a, &v);
-		} else if (scan_is(&key, "finish_reason") && v.kind == SCAN_STRING) {
-			a->ended = true;
+		} else if (scan_is(&key, "finish_reason") && v.kind == SCAN_STRING && v.len > 0) {
+			a->ended = true; /* some say "" until then */
 		}
 	}
 	return any;
@@ -123,9 +123,9 @@ static void take_timings(Answer *a, const ScanValue *timings)
 			take_duration(&v, 1000000, &a->prompt_us);
 		else if (scan_is(&key, "predicted_ms"))
 			take_duration(&v, 1000000, &a->output_us);
-		else if (scan_is(&key, "predicted_n") && a->tokens_out < 0)
+		else if (scan_is(&key, "predicted_n") && a->tokens_out <= 0)
 			take_tokens(&v, &a->tokens_out);
-		else if (scan_is(&key, "prompt_n") && a->tokens_in < 0)
+		else if (scan_is(&key, "prompt_n") && a->tokens_in <= 0)
 			take_tokens(&v, &a->tokens_in);
 	}
 }

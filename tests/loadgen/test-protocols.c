@@ -150,6 +150,21 @@ static const struct Row {
      TEXT_CHUNK("\"\"", "\"length\"") USAGE(3, 5) DONE, EXCHANGE_OK, "", "", 0, 3, 5},
     {PROTOCOL_OPENAI_COMPLETIONS, true, 200, EVENTS, TEXT_CHUNK("\"a\"", "null"), EXCHANGE_HALF,
      NULL, "without its end mark", 1, -1, -1},
+    /* A reason that is no text yet is none. */
+    {PROTOCOL_OPENAI_COMPLETIONS, true, 200, EVENTS, TEXT_CHUNK("\"a\"", "\"\""), EXCHANGE_HALF,
+     NULL, "without its end mark", 1, -1, -1},
+    /* Servers that send an account with each chunk, of nothing or of what is there so far. */
+    {PROTOCOL_OPENAI_COMPLETIONS, true, 200, EVENTS,
+     TEXT_CHUNK("\"a\"", "null") USAGE(0, 0) TEXT_CHUNK("\"b\"", "\"stop\"") USAGE(0, 0) DONE,
+     EXCHANGE_OK, "ab", "", 2, -1, -1},
+    {PROTOCOL_OPENAI_COMPLETIONS, true, 200, EVENTS,
+     TEXT_CHUNK("\"a\"", "null") USAGE(3, 1) TEXT_CHUNK("\"b\"", "\"stop\"") USAGE(3, 2)
+	 USAGE(null, null) DONE,
+     EXCHANGE_OK, "ab", "", 2, 3, 2},
+    {PROTOCOL_OPENAI_COMPLETIONS, false, 200, JSON,
+     "{\"choices\":[{\"text\":\"w\"}],\"usage\":{\"prompt_tokens\":0,\"completion_tokens\":0},"
+     "\"timings\":{\"prompt_n\":2,\"predicted_n\":6}}",
+     EXCHANGE_OK, "w", "", 0, 2, 6},
     {PROTOCOL_OPENAI_COMPLETIONS, true, 200, EVENTS, "", EXCHANGE_HALF, NULL, "end mark", 0, -1,
      -1},
     {PROTOCOL_OPENAI_COMPLETIONS, true, 200, EVENTS,
