@@ -29,7 +29,7 @@ bench:
 soak: build
 	DREAM_SOAK=1 KILLS=$${KILLS:-200} FAULTS=$${FAULTS:-all} SEED=$${SEED:-1} ROUNDS=$${ROUNDS:-10000} \
 		tools/run-tests $(BUILD) --timeout-multiplier 20 run-crash run-faults coverage loadgen-wer quiesce \
-		call-off real-experiment processes worker-matrix units-e2e daemon judge-rates rollout-figures \
+		call-off real-experiment processes learning worker-matrix units-e2e daemon judge-rates rollout-figures \
 		helper-kills helper-hostile \
 		rollout-machine-walk rollout-machine-winners production-crash production-kill kills kills-store adopt-kill story daemon-rollouts \
 		daemon-policy real-rollout

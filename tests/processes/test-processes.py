@@ -1,26 +1,18 @@
 #!/usr/bin/env python3
 """The same experiment through processes, HTTP and NVML as in virtual time: the same verdicts, memory to the byte, medians
-within a tenth; and what is learned from starts alone. DREAM_SOAK=1 (make soak): the whole example too."""
+within a tenth. DREAM_SOAK=1 (make soak): the whole example too."""
 import json
 import os
 import re
 import sys
 import time
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../run"))
-from tap import Box, DREAM, ROOT, run_cases  # noqa: E402
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [HERE, os.path.join(HERE, "../run")]
+from tap import Box, ROOT, run_cases  # noqa: E402
+from through import through_processes  # noqa: E402
 
-NVML = os.environ["TWIN_FOLDER"]
 SPEED = 5
-
-
-def through_processes(name, folder=None):
-    """A configuration whose paths are those of this build."""
-    with open(os.path.join(folder or os.path.join(ROOT, "examples"), name)) as f:
-        text = f.read()
-    text = text.replace("../boxes/", "boxes/").replace("boxes/", os.path.join(ROOT, "boxes/"))
-    text = text.replace("../build/src/twin/nvml", NVML).replace(": NVML", f": {NVML}")
-    return text.replace("../build/dream", DREAM).replace("[DREAM,", f"[{DREAM},")
 
 
 def in_virtual_time(text, speed):
@@ -113,53 +105,6 @@ def medians_agree_with_virtual_time_within_a_tenth():
             assert abs(got[n] / want[n] - 1) < 0.1, (n, want[n], got[n])
 
 
-# --- Learning -----------------------------------------------------------------------------------------------------
-
-
-def asked(box):
-    rows = box.json("trials", "-c", box.config, "--json", "-p", "search")["trials"]
-    return [(t["ask"], t["origin"], t["params"]["share"], t["measurement"]["status"]) for t in rows]
-
-
-def what_cannot_start_is_learned_from_starts_and_not_started_again():
-    with Box(through_processes("learn.yaml", os.path.dirname(os.path.abspath(__file__)))) as box:
-        done = box.run()
-        assert done.code in (0, 3), done  # with a winner or without
-        lines = done.out.splitlines()
-        learned = [i for i, line in enumerate(lines) if line.startswith("learned from its start: Qwen2.5-7B-Instruct-AWQ takes 5.5")]
-        assert len(learned) == 1, done
-        assert any("start_failed" in line for line in lines[:learned[0]]), done
-        rows = asked(box)
-        never = {0.30, 0.32, 0.34, 0.36, 0.38, 0.40, 0.42, 0.44, 0.45, 0.46} - {share for _, _, share, _ in rows}
-        assert never, f"every candidate was started: {rows}"
-        assert {s for _, _, share, s in rows if share > 0.5} == {"ok"}, rows
-
-
-def a_run_that_is_killed_asks_what_it_would_have_asked():
-    text = through_processes("learn.yaml", os.path.dirname(os.path.abspath(__file__)))
-    with Box(text) as whole, Box(text) as cut:
-        assert whole.run().code in (0, 3)
-        want = asked(whole)
-        for after in (2, len(want) // 2, len(want) - 1):
-            p = cut.start("run", "-c", cut.config)
-            until = time.monotonic() + 60
-            while p.poll() is None and time.monotonic() < until:
-                if os.path.exists(cut.store) and len(asked_so_far(cut)) >= after:
-                    break
-                time.sleep(0.05)
-            p.kill()
-            p.communicate()
-        done = cut.run()
-        assert done.code in (0, 3), done
-        assert asked(cut) == want, (asked(cut), want)
-        cut.verify()
-
-
-def asked_so_far(box):
-    done = box.dream("trials", "-c", box.config, "--json", "-p", "search")
-    return json.loads(done.out)["trials"] if done.code == 0 and done.out else []
-
-
 # --- The whole example --------------------------------------------------------------------------------------------
 
 
@@ -191,7 +136,5 @@ def the_whole_example_ends_as_in_virtual_time_in_less_than_three_minutes():
 
 run_cases([shares_below_the_need_are_refused_as_in_virtual_time_and_fail_with_the_servers_own_words,
            memory_is_the_same_to_the_byte,
-           medians_agree_with_virtual_time_within_a_tenth,
-           what_cannot_start_is_learned_from_starts_and_not_started_again,
-           a_run_that_is_killed_asks_what_it_would_have_asked]
+           medians_agree_with_virtual_time_within_a_tenth]
           + [the_whole_example_ends_as_in_virtual_time_in_less_than_three_minutes] * bool(os.environ.get("DREAM_SOAK")))
