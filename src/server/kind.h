@@ -11,9 +11,10 @@ typedef struct SettingPlace {
 	const char *name;		  /* as in dream.yaml: "ctx_size" */
 	const char *flags[SPELLINGS_MAX]; /* the first is the one that is written; none: see env */
 	bool is_switch;			  /* a flag without a value */
-	const char *off; /* the switch that says no, where leaving it out does not; NULL */
-	const char *env; /* a variable instead; NULL */
-	bool by_request; /* neither: it goes into requests (Ollama's options) */
+	const char *off;  /* the switch that says no, where leaving it out does not; NULL */
+	const char *env;  /* a variable instead; NULL */
+	const char *also; /* a variable that says the same where the flag does not; NULL */
+	bool by_request;  /* neither: it goes into requests (Ollama's options) */
 } SettingPlace;
 
 /* A line that tells that a start failed, or how it runs. Both parts must be in it. */

@@ -1,23 +1,26 @@
 /* llama.cpp's llama-server. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/json.h"
 #include "server/kind.h"
 
 static const SettingPlace settings[] = {
-    {.name = "ctx_size", .flags = {"--ctx-size", "-c"}},
-    {.name = "parallel", .flags = {"--parallel", "-np"}},
-    {.name = "threads", .flags = {"--threads", "-t"}},
+    {.name = "ctx_size", .flags = {"--ctx-size", "-c"}, .also = "LLAMA_ARG_CTX_SIZE"},
+    {.name = "parallel", .flags = {"--parallel", "-np"}, .also = "LLAMA_ARG_N_PARALLEL"},
+    {.name = "threads", .flags = {"--threads", "-t"}, .also = "LLAMA_ARG_THREADS"},
     {.name = "threads_batch", .flags = {"--threads-batch", "-tb"}},
-    {.name = "batch_size", .flags = {"--batch-size", "-b"}},
-    {.name = "ubatch_size", .flags = {"--ubatch-size", "-ub"}},
-    {.name = "n_gpu_layers", .flags = {"--n-gpu-layers", "--gpu-layers", "-ngl"}},
-    {.name = "flash_attn", .flags = {"--flash-attn", "-fa"}},
-    {.name = "cache_type_k", .flags = {"--cache-type-k", "-ctk"}},
-    {.name = "cache_type_v", .flags = {"--cache-type-v", "-ctv"}},
-    {.name = "split_mode", .flags = {"--split-mode", "-sm"}},
-    {.name = "main_gpu", .flags = {"--main-gpu", "-mg"}},
-    {.name = "device", .flags = {"--device", "-dev"}},
+    {.name = "batch_size", .flags = {"--batch-size", "-b"}, .also = "LLAMA_ARG_BATCH"},
+    {.name = "ubatch_size", .flags = {"--ubatch-size", "-ub"}, .also = "LLAMA_ARG_UBATCH"},
+    {.name = "n_gpu_layers",
+     .flags = {"--n-gpu-layers", "--gpu-layers", "-ngl"},
+     .also = "LLAMA_ARG_N_GPU_LAYERS"},
+    {.name = "flash_attn", .flags = {"--flash-attn", "-fa"}, .also = "LLAMA_ARG_FLASH_ATTN"},
+    {.name = "cache_type_k", .flags = {"--cache-type-k", "-ctk"}, .also = "LLAMA_ARG_CACHE_TYPE_K"},
+    {.name = "cache_type_v", .flags = {"--cache-type-v", "-ctv"}, .also = "LLAMA_ARG_CACHE_TYPE_V"},
+    {.name = "split_mode", .flags = {"--split-mode", "-sm"}, .also = "LLAMA_ARG_SPLIT_MODE"},
+    {.name = "main_gpu", .flags = {"--main-gpu", "-mg"}, .also = "LLAMA_ARG_MAIN_GPU"},
+    {.name = "device", .flags = {"--device", "-dev"}, .also = "LLAMA_ARG_DEVICE"},
     {.name = "cont_batching", .flags = {"--cont-batching", "-cb"}, .is_switch = true},
     {.name = "mlock", .flags = {"--mlock"}, .is_switch = true},
     {.name = "no_mmap", .flags = {"--no-mmap"}, .is_switch = true},
@@ -26,13 +29,31 @@ static const SettingPlace settings[] = {
 
 static const char *const model_flags[] = {"--model", "-m", NULL};
 static const char *const alias_flags[] = {"--alias", "-a", NULL};
+static const char *const port_flags[] = {"--port", NULL};
 static const char *const layer_flags[] = {"--n-gpu-layers", "--gpu-layers", "-ngl", NULL};
 static const char *const device_flags[] = {"--device", "-dev", NULL};
 
+/* Most of its flags have a variable, which counts where the flag is not given. */
+static const char *said(const ServerCommand *c, const char *const *flags, const char *variable)
+{
+	const char *text = command_flag(c, flags);
+	return text ? text : command_env(c, variable);
+}
+
 static const char *model(const ServerCommand *c)
 {
-	const char *alias = command_flag(c, alias_flags);
-	return alias ? alias : command_flag(c, model_flags);
+	const char *alias = said(c, alias_flags, "LLAMA_ARG_ALIAS");
+	return alias ? alias : said(c, model_flags, "LLAMA_ARG_MODEL");
+}
+
+static bool listens(const ServerCommand *c, uint16_t *ret_port)
+{
+	const char *text = said(c, port_flags, "LLAMA_ARG_PORT");
+	long port = text ? strtol(text, NULL, 10) : 0;
+	if (port <= 0 || port > 65535)
+		return false;
+	*ret_port = (uint16_t)port;
+	return true;
 }
 
 static int set_model(ServerCommand *c, const char *name)
@@ -53,7 +74,8 @@ static bool recognise(char *const *argv)
  * here: dream.yaml says `cpu: true`. */
 static bool on_cpu(const ServerCommand *c)
 {
-	const char *layers = command_flag(c, layer_flags), *device = command_flag(c, device_flags);
+	const char *layers = said(c, layer_flags, "LLAMA_ARG_N_GPU_LAYERS");
+	const char *device = said(c, device_flags, "LLAMA_ARG_DEVICE");
 	return (layers && strcmp(layers, "0") == 0) || (device && strcmp(device, "none") == 0);
 }
 
@@ -116,6 +138,7 @@ const ServerKind kind_llamacpp = {
     .numbers = numbers,
     .metrics = metrics,
     .recognise = recognise,
+    .listen = listens,
     .health = health,
     .model = model,
     .set_model = set_model,

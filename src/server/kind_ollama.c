@@ -43,14 +43,25 @@ static int set_listen(ServerCommand *c, const char *host, uint16_t port, Err *er
 	return 0;
 }
 
-/* "127.0.0.1:11434", "0.0.0.0", "http://host:port", ":8080" */
+/* "127.0.0.1:11434", "0.0.0.0", ":8080", "[::1]:8080", "::1", "http://host:port". With a scheme and
+ * without a port it takes the scheme's own. */
 static bool listens(const ServerCommand *c, uint16_t *ret_port)
 {
 	const char *host = command_env(c, "OLLAMA_HOST");
-	const char *colon = host ? strrchr(host, ':') : NULL;
-	long port = colon && colon[1] != '/' ? strtol(colon + 1, NULL, 10) : 0;
-	if (port <= 0 || port > 65535)
+	const char *scheme = host ? strstr(host, "://") : NULL;
+	if (!host)
 		return false;
+	const char *server = scheme ? scheme + 3 : host;
+	size_t n = strcspn(server, "/");
+	const char *bracket = memchr(server, ']', n), *from = bracket ? bracket : server;
+	const char *colon = memchr(from, ':', n - (size_t)(from - server));
+	/* Colons without brackets are the address. */
+	bool bare_v6 = !bracket && colon && memrchr(server, ':', n) != colon;
+	long port = colon && !bare_v6 ? strtol(colon + 1, NULL, 10) : 0;
+	if (port <= 0 || port > 65535)
+		port = !scheme				? kind_ollama.default_port
+		       : strncmp(host, "https", 5) == 0 ? 443
+							: 80;
 	*ret_port = (uint16_t)port;
 	return true;
 }

@@ -244,6 +244,8 @@ static json_t *read_setting(const SettingPlace *s, const ServerCommand *c)
 		return s->off && command_word(c, s->off) ? json_false() : NULL;
 	}
 	const char *text = s->flags[0] ? command_flag(c, s->flags) : NULL;
+	if (!text && s->also)
+		text = command_env(c, s->also);
 	return text ? value_of(text) : NULL;
 }
 

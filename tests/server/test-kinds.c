@@ -155,6 +155,67 @@ TEST(every_kind_is_told_its_port_and_says_it)
 	}
 }
 
+TEST(the_port_of_ollama_is_read_as_it_reads_it)
+{
+	static const struct {
+		const char *host;
+		uint16_t port;
+	} cases[] = {
+	    {"127.0.0.1:11500", 11500},
+	    {"0.0.0.0", 11434},
+	    {":8080", 8080},
+	    {"box.lan", 11434},
+	    {"[::1]:8080", 8080},
+	    {"[::1]", 11434},
+	    {"::1", 11434},
+	    {"http://box:8081", 8081},
+	    {"http://box:8081/", 8081},
+	    {"http://box", 80},
+	    {"https://box/ollama:9", 443},
+	    {"", 11434},
+	    {"127.0.0.1:99999", 11434},
+	};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		ServerCommand c = line("ollama serve");
+		uint16_t port = 0;
+		CHECK_OK(command_set_env(&c, "OLLAMA_HOST", cases[i].host));
+		CHECK_OK(server_listen(server_kind("ollama"), &c, &port));
+		if (port != cases[i].port)
+			test_fail(__FILE__, __LINE__, "'%s': %u", cases[i].host, (unsigned)port);
+		servercommand_done(&c);
+	}
+}
+
+TEST(the_variables_of_llama_server_count_where_there_is_no_flag)
+{
+	const ServerKind *k = server_kind("llamacpp");
+	ServerCommand c = line("llama-server -c 512");
+	uint16_t port = 0;
+	char *model = NULL;
+	Err err = ERR_INIT;
+
+	CHECK_OK(command_set_env(&c, "LLAMA_ARG_PORT", "8090"));
+	CHECK_OK(command_set_env(&c, "LLAMA_ARG_MODEL", "/srv/m.gguf"));
+	CHECK_OK(command_set_env(&c, "LLAMA_ARG_CTX_SIZE", "9999"));
+	CHECK_OK(command_set_env(&c, "LLAMA_ARG_N_PARALLEL", "3"));
+	CHECK_OK(server_listen(k, &c, &port));
+	CHECK_INT(port, 8090);
+	CHECK_OK(server_model(k, &c, &model, &err));
+	CHECK_STR(model, "/srv/m.gguf");
+	json_t *o = server_settings(k, &c);
+	CHECK_INT(js_int(o, "ctx_size", 0), 512);
+	CHECK_INT(js_int(o, "parallel", 0), 3);
+	CHECK(server_wants_gpu(k, &c));
+	CHECK_OK(command_set_env(&c, "LLAMA_ARG_N_GPU_LAYERS", "0"));
+	CHECK(!server_wants_gpu(k, &c));
+	CHECK_OK(server_set_listen(k, &c, "127.0.0.1", 23456, &err));
+	CHECK_OK(server_listen(k, &c, &port));
+	CHECK_INT(port, 23456);
+	json_decref(o);
+	free(model);
+	servercommand_done(&c);
+}
+
 TEST(a_server_told_to_use_the_cpu_wants_no_gpu)
 {
 	ServerCommand c = line("llama-server -m a -ngl 0");
