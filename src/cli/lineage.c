@@ -2,12 +2,14 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/file.h"
 #include "base/json.h"
 #include "cli/internal.h"
 #include "cli/lineage.h"
 #include "record/export.h"
+#include "record/sign.h"
 
 typedef struct Options {
 	const char *config, *database, *head;
@@ -51,6 +53,31 @@ static int head(const Context *c)
 		return cli_print_json(json_pack("{s:s,s:I,s:s}", "schema", "dream.head/v1", "seq",
 						(json_int_t)seq, "hash", hex));
 	_cleanup_free_ char *line = str_fmt("%" PRId64 ":%s\n", seq, hex);
+	return cli_print(line);
+}
+
+/* Never made here: it belongs to whoever signs first. */
+static int key(const Context *c)
+{
+	_cleanup_(sign_key_freep) SignKey *k = NULL;
+	_cleanup_free_ char *path = NULL;
+	char hex[PUBLIC_KEY_HEX_SIZE];
+	int r = cli_key_path(c->plan, &path);
+	if (r)
+		return r;
+	if (access(path, F_OK) < 0 && errno == ENOENT)
+		return cli_failf(EXIT_FAILED,
+				 "there is no key yet: %s is made when something is signed for the "
+				 "first time, as by 'dream run'",
+				 path);
+	r = cli_key(c->plan, &k);
+	if (r)
+		return r;
+	sign_public_hex(k, hex);
+	if (c->options->json)
+		return cli_print_json(
+		    json_pack("{s:s,s:s,s:s}", "schema", "dream.key/v1", "key", hex, "file", path));
+	_cleanup_free_ char *line = str_fmt("%s\n", hex);
 	return cli_print(line);
 }
 
@@ -193,11 +220,8 @@ static int run(const void *options, int argc, char **argv)
 	static const struct {
 		const char *name;
 		int (*run)(const Context *c);
-	} parts[] = {{"show", show},
-		     {"verify", verify},
-		     {"head", head},
-		     {"export", export},
-		     {"rebuild", rebuild}};
+	} parts[] = {{"show", show},	 {"verify", verify},   {"head", head},
+		     {"export", export}, {"rebuild", rebuild}, {"key", key}};
 	_cleanup_(config_freep) Plan *plan = NULL;
 	_cleanup_(store_closep) Store *store = NULL;
 	const Options *o = options;
@@ -208,8 +232,8 @@ static int run(const void *options, int argc, char **argv)
 		Context c = {o, plan, store, argc > 1 ? argv[1] : NULL};
 		return r ? r : parts[i].run(&c);
 	}
-	return cli_failf(EXIT_USAGE, "it takes show, verify, head, export or rebuild, not '%s'",
-			 argv[0]);
+	return cli_failf(EXIT_USAGE,
+			 "it takes show, verify, head, export, rebuild or key, not '%s'", argv[0]);
 }
 
 static const Option rows[] = {
@@ -225,18 +249,17 @@ static const Option rows[] = {
 
 const Command cmd_lineage = {
     .name = "lineage",
-    .args = "show|verify|head|export|rebuild [ID|FILE]",
+    .args = "show|verify|head|export|rebuild|key [ID|FILE]",
     .summary = "draw a candidate's ancestry; verify the chain of records",
     .about =
 	"show ID draws where a candidate comes from, as a tree. verify checks every record, hash "
-	"and "
-	"signature of the store, or of a file: an export of the chain, a metrics.jsonl of an "
-	"epoch, "
-	"or a promotion. head prints the newest record's number and hash, to be kept elsewhere: "
-	"verify --head then also finds a chain that was cut off or replaced by an old copy. export "
-	"FILE writes every record as a line of JSON. rebuild makes the table of trials again from "
-	"the "
-	"records, where verify says that it differs from them.",
+	"and signature of the store, or of a file: an export of the chain, a metrics.jsonl of an "
+	"epoch, or a promotion. head prints the newest record's number and hash, to be kept "
+	"elsewhere: verify --head then also finds a chain that was cut off or replaced by an old "
+	"copy. export FILE writes every record as a line of JSON. rebuild makes the table of "
+	"trials again from the records, where verify says that it differs from them. key prints "
+	"the public part of the key that signs here, to be pinned (run.pinned_key), or trusted on "
+	"another machine (daemon.trusted_keys).",
     .options = rows,
     .options_size = sizeof(Options),
     .min_args = 1,

@@ -23,7 +23,7 @@ MISTAKES = {
     ("show",): "something is missing: it takes ID",
     ("plot", "pie", "-o", "x.svg"): "it draws fitness-evolution, pareto or trials, not 'pie'",
     ("plot", "pareto"): "name the file to write with --output FILE (.svg, .png or .pdf)",
-    ("lineage", "burn"): "it takes show, verify, head, export or rebuild, not 'burn'",
+    ("lineage", "burn"): "it takes show, verify, head, export, rebuild or key, not 'burn'",
     ("promotions", "burn"): "it takes 'list' or 'show [ID]', not 'burn'",
     ("eval", "--seed", "-1"): "--seed takes a whole number from 0 to 9007199254740992, not '-1'",
     ("eval", "--timeout", "soon"):

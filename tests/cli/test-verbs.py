@@ -255,6 +255,16 @@ def promotions_are_listed_shown_and_signed():
     assert text.code == 0 and p["id"] in text.out, text
 
 
+def the_key_that_signs_is_printed_and_never_made_by_looking():
+    body = HOME.json("lineage", "key", "-c", CONFIG)
+    keys(body, "schema", "key", "file")
+    assert body["key"] + "\n" == HOME.dream("lineage", "key", "-c", CONFIG).out and len(body["key"]) == 64, body
+    assert all(p["signature"]["key"] == body["key"] for p in HOME.json("promotions", "-c", CONFIG)["promotions"])
+    with Home() as fresh:
+        done = fresh.dream("lineage", "key", "-c", CONFIG)
+        assert done.code == 1 and "there is no key yet: " in done.err and not (fresh.path / "state").exists(), done
+
+
 def lineage_draws_every_ancestor_of_a_candidate():
     trials = {t["seq"]: t for t in HOME.json("trials", "-c", CONFIG)["trials"]}
     trial = max((t for t in trials.values() if t["purpose"] == "search"), key=lambda t: t["generation"])
@@ -366,6 +376,7 @@ run_cases([
     eval_says_by_its_exit_status_that_the_trial_failed,
     twin_prints_how_the_metrics_are_distributed,
     promotions_are_listed_shown_and_signed,
+    the_key_that_signs_is_printed_and_never_made_by_looking,
     lineage_draws_every_ancestor_of_a_candidate,
     the_chain_verifies_and_a_kept_head_finds_what_is_missing,
     every_flipped_bit_of_an_exported_file_is_found,
