@@ -114,6 +114,13 @@ const char *command_flag(const ServerCommand *c, const char *const *names)
 	return value;
 }
 
+bool command_switch(const ServerCommand *c, const char *const *names)
+{
+	Found f;
+
+	return find_flag(c, 1, names, &f);
+}
+
 static int replace(char **word, char *with)
 {
 	if (!with)

@@ -28,6 +28,7 @@ const char *command_flag(const ServerCommand *c, const char *const *names);
  * not there. value NULL: takes the flag out. */
 int command_set_flag(ServerCommand *c, const char *const *names, const char *value) _must_check_;
 /* A flag without a value: there or not. */
+bool command_switch(const ServerCommand *c, const char *const *names);
 int command_set_switch(ServerCommand *c, const char *const *names, bool on) _must_check_;
 /* Where a word stands behind the program; 0: nowhere. */
 size_t command_word(const ServerCommand *c, const char *word);

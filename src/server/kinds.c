@@ -238,10 +238,10 @@ static json_t *read_setting(const SettingPlace *s, const ServerCommand *c)
 		return text ? value_of(text) : NULL;
 	}
 	if (s->is_switch) {
-		for (const char *const *f = s->flags; *f; f++)
-			if (command_word(c, *f))
-				return json_true();
-		return s->off && command_word(c, s->off) ? json_false() : NULL;
+		const char *const off[] = {s->off, NULL};
+		if (command_switch(c, s->flags))
+			return json_true();
+		return command_switch(c, off) ? json_false() : NULL;
 	}
 	const char *text = s->flags[0] ? command_flag(c, s->flags) : NULL;
 	if (!text && s->also)

@@ -123,6 +123,18 @@ TEST(what_was_applied_is_read_back)
 	servercommand_done(&c);
 }
 
+TEST(a_switch_is_read_in_every_spelling_that_the_server_takes)
+{
+	ServerCommand c = line("vllm serve m --enforce_eager --no_enable_prefix_caching");
+	json_t *o = server_settings(server_kind("vllm"), &c);
+
+	CHECK(json_is_true(json_object_get(o, "enforce_eager")));
+	CHECK(json_is_false(json_object_get(o, "enable_prefix_caching")));
+	CHECK(!json_object_get(o, "enable_chunked_prefill"));
+	json_decref(o);
+	servercommand_done(&c);
+}
+
 TEST(the_flags_of_a_wrapper_are_not_the_servers)
 {
 	applied("llamacpp", "python3 -c SCRIPT llama-server -m M -c 512", "{\"ctx_size\": 4096}",
