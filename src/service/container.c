@@ -105,7 +105,8 @@ int container_split(char *const *argv, size_t *ret_image_at, Err *err)
 	}
 	if (r < 0)
 		return r;
-	if (!argv[i])
+	/* Behind "--" a dash may come, but no image begins with one. */
+	if (!argv[i] || argv[i][0] == '-')
 		return not_supported(err, "the line names no image");
 	*ret_image_at = i;
 	return 0;
