@@ -343,7 +343,14 @@ static void check_production(const Symptoms *s, DoctorFindings *f)
 		if ((*v->unit && is_broken_unit(s, v, f)) || v->pid == 0)
 			continue;
 		const char *path = server_health_path(v->kind);
-		if (!v->listens && v->port > 0) {
+		if (!v->listens && v->port > 0 && *v->container) {
+			add(f, "production", FINDING_UNKNOWN,
+			    "%s (process %d) runs in a container, and whether it listens on port "
+			    "%u there cannot be seen",
+			    v->name, (int)v->pid, (unsigned)v->port);
+			mend(f, "ask it at the port that leads into the container, and say that "
+				"as its url in dream.yaml");
+		} else if (!v->listens && v->port > 0) {
 			add(f, "production", FINDING_PROBLEM,
 			    "%s (process %d) runs and does not listen on port %u", v->name,
 			    (int)v->pid, (unsigned)v->port);

@@ -329,6 +329,20 @@ static void join_containers(Machine *m)
 
 /* --- What is theirs -------------------------------------------------------------------------- */
 
+/* Whose port it is cannot be seen, or it leads into a container. */
+static bool may_lead_to(const Sightings *seen, const FoundServer *s, const Listener *l)
+{
+	static const char *const forwarders[] = {"docker-proxy", "rootlessport", "pasta",
+						 "pasta.avx2", "slirp4netns"};
+	const SeenProcess *holder = process_of(seen, l->pid);
+	if (!holder || !holder->argv || !holder->argv[0] || !*s->container)
+		return l->pid == 0;
+	for (size_t i = 0; i < sizeof(forwarders) / sizeof(*forwarders); i++)
+		if (strcmp(path_base(holder->argv[0]), forwarders[i]) == 0)
+			return true;
+	return false;
+}
+
 static void find_port(const Sightings *seen, FoundServer *s)
 {
 	uint16_t said = 0;
@@ -337,7 +351,7 @@ static void find_port(const Sightings *seen, FoundServer *s)
 	for (size_t i = 0; i < seen->n_listeners; i++) {
 		const Listener *l = &seen->listeners[i];
 		bool own = s->pid > 0 && server_has(s, seen, l->pid);
-		bool likely = s->pid > 0 && l->pid == 0 && known && l->port == said;
+		bool likely = s->pid > 0 && known && l->port == said && may_lead_to(seen, s, l);
 		if (!own && !likely)
 			continue;
 		if (known && l->port == said) {

@@ -78,6 +78,8 @@ static void port_text(const FoundServer *s, Str *out)
 	else if (s->listens)
 		str_addf(out, ", port %u%s", (unsigned)s->port,
 			 s->exposed ? " (reachable from outside)" : "");
+	else if (s->port && *s->container)
+		str_addf(out, ", port %u in its container", (unsigned)s->port);
 	else if (s->port)
 		str_addf(out, ", does not listen on port %u", (unsigned)s->port);
 	else

@@ -103,6 +103,20 @@ PROBLEM_IF(mistakes_in_the_configuration, "configuration", c.s.config = "dream.y
 	   c.s.config_errors = 2)
 PROBLEM_IF(what_a_killed_run_left, "leftovers", c.s.leftovers = &leftover; c.s.n_leftovers = 1)
 
+TEST(what_listens_in_a_container_cannot_be_seen)
+{
+	static char container[] = "docker 3f2a91c04b7d";
+	Case c;
+	healthy(&c);
+	c.server.container = container;
+	c.server.listens = false;
+	c.server.health = -1;
+	CHECK_OK(diagnose(&c.s, &c.f));
+	CHECK_INT(findings_count(&c.f, FINDING_PROBLEM), 0);
+	CHECK(find(&c.f, "production", FINDING_UNKNOWN) != NULL);
+	findings_done(&c.f);
+}
+
 TEST(restarts_of_long_ago_are_past)
 {
 	Case c;

@@ -102,6 +102,40 @@ TEST(bytes_of_a_worker_below_a_server_are_the_servers)
 	CHECK_INT(m.tenants[0].pid, 200);
 }
 
+static void in_container(Sightings *s, Machine *m)
+{
+	SeenProcess *p = add_process(s, 100, 1, "", vllm_argv());
+	free(p->home);
+	p->home = strdup("docker 3f2a91c04b7d");
+	add_process(s, 60, 1, "docker.service",
+		    ARGV("/usr/bin/docker-proxy", "-proto", "tcp", "-host-port", "8001"));
+	add_process(s, 70, 1, "web.service", ARGV("/usr/sbin/nginx"));
+	CHECK_OK(machine_match(s, m, NULL));
+	CHECK_INT(m->n_servers, 1);
+	CHECK_INT(m->servers[0].port, 8001);
+}
+
+TEST(a_port_that_leads_into_a_container_is_the_servers)
+{
+	_cleanup_(sightings_done) Sightings s = {0};
+	_cleanup_(machine_done) Machine m = machine(1);
+	add_listener(&s, 8001, false, 60);
+	in_container(&s, &m);
+	CHECK(m.servers[0].listens && m.servers[0].exposed);
+}
+
+TEST(a_port_of_somebody_else_is_not_the_containers)
+{
+	_cleanup_(sightings_done) Sightings s = {0};
+	_cleanup_(machine_done) Machine m = machine(1);
+	_cleanup_(str_done) Str text = STR_INIT;
+	add_listener(&s, 8001, false, 70);
+	in_container(&s, &m);
+	CHECK(!m.servers[0].listens && !m.servers[0].exposed);
+	CHECK_OK(mapping_text(&m, &text));
+	CHECK(strstr(text.s, "port 8001 in its") && !strstr(text.s, "does not listen"));
+}
+
 TEST(a_worker_that_looks_like_a_server_is_no_second_one)
 {
 	_cleanup_(sightings_done) Sightings s = {0};
