@@ -20,7 +20,7 @@ enum {
 	RECORD_US = 200000,
 };
 
-Rollout *rollout_new(const RolloutWorld *w, const RolloutHandler *h, void *ctx)
+static Rollout *make(const RolloutWorld *w, const RolloutHandler *h, void *ctx)
 {
 	Rollout *r = calloc(1, sizeof(*r));
 	if (!r)
@@ -29,15 +29,23 @@ Rollout *rollout_new(const RolloutWorld *w, const RolloutHandler *h, void *ctx)
 	r->h = *h;
 	r->ctx = ctx;
 	machine_init(&r->m);
-	/* Records wait in order until they can be written; production does not wait for them. */
-	if (w->store)
-		store_patience(w->store, RECORD_US);
 	if (rollout_prepare_end(r) < 0)
 		return rollout_free(r);
 	/* Whose signatures count: the configured key's, else our own. */
 	sign_public_hex(w->key, r->key_hex);
 	if (w->plan->run.pinned_key)
 		snprintf(r->key_hex, sizeof(r->key_hex), "%s", w->plan->run.pinned_key);
+	return r;
+}
+
+Rollout *rollout_new(const RolloutWorld *w, const RolloutHandler *h, void *ctx)
+{
+	Rollout *r = make(w, h, ctx);
+	/* Records wait in order until they can be written; production does not wait for them. */
+	if (r && w->store) {
+		store_patience(w->store, RECORD_US);
+		r->impatient = true;
+	}
 	return r;
 }
 
@@ -301,7 +309,7 @@ int rollout_preview(const RolloutWorld *w, const char *promotion, Str *out, Err 
 	static const RolloutHandler nobody = {0};
 	_cleanup_(rollout_freep) Rollout *r = NULL;
 	json_auto_t *status = NULL;
-	r = rollout_new(w, &nobody, NULL);
+	r = make(w, &nobody, NULL);
 	if (!r)
 		return err_oom(err);
 	int e = examine(r, promotion, false, &status, err);

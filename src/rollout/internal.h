@@ -172,6 +172,7 @@ struct Rollout {
 	bool trial_leaving; /* it was called off, and has not ended */
 	PutOff put_off;
 
+	bool impatient; /* with the store; whoever only looks leaves it as it is */
 	bool over;
 	Err err; /* a fault of ours, told at the end */
 };

@@ -289,7 +289,7 @@ Rollout *rollout_free(Rollout *r)
 	sd_event_source_disable_unref(r->later);
 	sd_event_source_disable_unref(r->end);
 	unwritten_done(r);
-	if (r->w.store)
+	if (r->impatient)
 		store_patience(r->w.store, 0);
 	rollout_plan_done(r);
 	baseline_done(&r->baseline);

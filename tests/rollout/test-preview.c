@@ -100,6 +100,33 @@ TEST(a_preview_of_what_is_not_fit_says_why_and_records_no_refusal)
 	CHECK_INT(records(&s, "rollout"), 0);
 }
 
+/* The daemon goes on with the store that it lent: one who holds its lock must not stop it. */
+TEST(a_preview_leaves_the_stores_patience_as_it_was)
+{
+	enum {
+		BYTE_STORE = 1
+	};
+	__attribute__((cleanup(stand_done))) Stand s;
+	_cleanup_(str_done) Str text = STR_INIT;
+	_cleanup_free_ char *path = NULL;
+	struct flock held = {
+	    .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = BYTE_STORE, .l_len = 1};
+	_cleanup_(baseline_done) Baseline next = {
+	    .why = "adopted", .by = "anna", .values = values_text("0.55", "small")};
+	Err err;
+	see(&s);
+	first_baseline(&s.box);
+	store_patience(s.box.store, 50000);
+	CHECK_OK(preview(&s, &text, &err));
+	CHECK(path = str_fmt("%s.lock", s.box.path));
+	int fd = open(path, O_RDWR | O_CLOEXEC);
+	CHECK(fd >= 0 && fcntl(fd, F_OFD_SETLK, &held) == 0);
+	(void)alarm(10);
+	CHECK_ERR(baseline_append(s.box.store, s.box.key, &next, &err), EBUSY);
+	(void)alarm(0);
+	close(fd);
+}
+
 /* The other side of it: a rollout that is refused says so in the records, once, and asks once. */
 TEST(a_rollout_asks_once_what_runs_and_records_its_refusal_once)
 {
