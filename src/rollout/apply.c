@@ -202,22 +202,6 @@ static void committed(Rollout *r, const json_t *reply)
 	apply_written(r);
 }
 
-static int still_allowed(Rollout *r, MachineEvent *ret, Err *err)
-{
-	int e = approval_holds(&r->approval, r->approval.digest, r->baseline.version,
-			       clock_now_us(r->w.clock), err);
-	if (e < 0) {
-		*ret = e == -ESTALE ? EVENT_MOVED : EVENT_EXPIRED;
-		return e;
-	}
-	Baseline now = {0};
-	e = baseline_current(r->w.store, r->key_hex, &now, err);
-	bool moved = e >= 0 && now.version != r->baseline.version;
-	baseline_done(&now);
-	*ret = moved ? EVENT_MOVED : EVENT_ERROR;
-	return moved ? err_set(err, -ESTALE, "the baseline is another one by now") : e;
-}
-
 void apply_commit(Rollout *r)
 {
 	Err err = ERR_INIT;
@@ -226,7 +210,7 @@ void apply_commit(Rollout *r)
 		rollout_later(r, EVENT_ERROR, "a commit was asked for that nothing confirms");
 		return;
 	}
-	if (still_allowed(r, &why, &err) < 0) {
+	if (allowed_still(r, &why, &err) < 0) {
 		rollout_later(r, why, "%s", err.msg);
 		return;
 	}

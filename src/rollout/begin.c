@@ -279,7 +279,8 @@ static int prepare(Rollout *r, const char *promotion, Err *err)
 	if (e < 0)
 		return e;
 	rollout_find_gpu(r);
-	return guard_start(r, err);
+	e = guard_start(r, err);
+	return e < 0 ? e : allowed_begin(r, err);
 }
 
 int rollout_start(const RolloutWorld *w, const char *promotion, const RolloutHandler *h, void *ctx,

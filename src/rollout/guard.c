@@ -136,8 +136,8 @@ static void on_hard(void *ctx, HardEvent e, const char *service, const char *wor
 		ab_break(r, why);
 		return;
 	}
-	if (r->m.phase != PHASE_WATCH && r->m.phase != PHASE_PROBATION &&
-	    r->m.phase != PHASE_ASKED) {
+	if (r->m.phase != PHASE_OBSERVE && r->m.phase != PHASE_WATCH &&
+	    r->m.phase != PHASE_PROBATION && r->m.phase != PHASE_ASKED) {
 		rollout_say(r, NULL, "seen meanwhile: %s", why);
 		return;
 	}
@@ -223,13 +223,21 @@ static int on_people(sd_event_source *source, uint64_t usec, void *ctx)
 	return 0;
 }
 
+/* What nobody answered is no figure to compare with. */
+static size_t answered(const Figures *f)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < f->n; i++)
+		for (size_t k = 0; k < f->list[i].close.n; k++)
+			n += !f->list[i].close.list[k].failed;
+	return n;
+}
+
 static int on_observed(sd_event_source *source, uint64_t usec, void *ctx)
 {
 	Rollout *r = ctx;
 	(void)source, (void)usec;
-	size_t n = 0;
-	for (size_t i = 0; i < r->figures.n; i++)
-		n += r->figures.list[i].close.n;
+	size_t n = answered(&r->figures);
 	guard_rest(r);
 	rollout_say(r, NULL, "%zu figures of production, %zu samples", r->figures.n, n);
 	rollout_event(r, n > 0 ? EVENT_OK : EVENT_NO_DATA,

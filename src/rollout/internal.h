@@ -153,7 +153,8 @@ struct Rollout {
 	Figures figures;
 	int64_t watch_at_us; /* realtime, when it began */
 	sd_event_source *timer, *people, *later, *end;
-	MachineEvent pending; /* of `later` */
+	sd_event_source *allowed; /* looks whether the approval still holds */
+	MachineEvent pending;	  /* of `later` */
 	char pending_words[480];
 	int64_t broken_at_us; /* monotonic: when the event that is being undone was seen; 0 */
 
@@ -259,6 +260,16 @@ void rollout_plan_done(Rollout *r);
 /* --- preview.c -------------------------------------------------------------------------------- */
 
 int rollout_preview_text(const Rollout *r, const json_t *status, Str *out) _must_check_;
+
+/* --- allowed.c ---------------------------------------------------------------------------------
+ */
+
+/* Does the approval hold, and is the baseline the one that it is for? *ret: what it means for the
+ * machine when not; EVENT_ERROR: it cannot be told now. */
+int allowed_still(const Rollout *r, MachineEvent *ret, Err *err) _must_check_;
+/* From now on the machine is told when it is not so any more. */
+int allowed_begin(Rollout *r, Err *err) _must_check_;
+void allowed_end(Rollout *r);
 
 /* --- apply.c: production is changed ----------------------------------------------------------- */
 

@@ -62,7 +62,8 @@ static int take_up(Rollout *r, const json_t *step, Err *err)
 	snprintf(r->wanted, sizeof(r->wanted), "%s", js_str(step, "generation", ""));
 	r->committed = r->m.phase == PHASE_PROBATION;
 	rollout_find_gpu(r);
-	return guard_start(r, err);
+	e = guard_start(r, err);
+	return e < 0 ? e : allowed_begin(r, err);
 }
 
 /* An interrupted going back, from its last step: to be begun again. */

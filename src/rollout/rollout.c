@@ -43,6 +43,7 @@ static void end(Rollout *r, const char *words)
 	if (r->over)
 		return;
 	r->over = true;
+	allowed_end(r);
 	bring_up_forget(r);
 	guard_done(r);
 	bool went_back = r->goal.version > 0 && r->m.result == RESULT_ROLLED_BACK;
@@ -283,6 +284,7 @@ Rollout *rollout_free(Rollout *r)
 {
 	if (!r)
 		return NULL;
+	allowed_end(r);
 	bring_up_forget(r);
 	stage_stop(r);
 	guard_done(r);

@@ -1,0 +1,153 @@
+/* An approval that ends, a baseline that moves, production that breaks, while a rollout has not
+ * touched it yet: nobody has to ask for it. Nothing answers as production here. */
+#include "rollout/fate.h"
+#include "stand.h"
+
+enum {
+	LASTS_US = 300000,
+};
+
+typedef struct Told {
+	Heard heard;
+	bool asked;
+	char ended[400]; /* the last that was said */
+} Told;
+
+static void on_event(void *ctx, const RolloutEvent *e)
+{
+	Told *t = ctx;
+	snprintf(t->ended, sizeof(t->ended), "%s", e->text);
+}
+
+static void on_asked(void *ctx, const char *words)
+{
+	(void)words;
+	((Told *)ctx)->asked = true;
+}
+
+static void on_done(void *ctx, const Machine *m, const Err *err)
+{
+	heard_done(&((Told *)ctx)->heard, m, err);
+}
+
+/* Policy of the one experiment, approved for so long, and begun. */
+static void begin(Stand *s, HttpLoop **http, Told *t, Rollout **ret)
+{
+	static const RolloutHandler handler = {
+	    .event = on_event, .asked = on_asked, .done = on_done};
+	Approval a = {.approved = true,
+		      .promotion = "promotion-spica-1",
+		      .baseline_version = 1,
+		      .by.name = "anna"},
+		 made;
+	Err err = ERR_INIT;
+	json_auto_t *promotion = signed_promotion(s->box.key);
+	CHECK_INT(promotion_store(s->box.store, promotion, NULL), 1);
+	first_baseline(&s->box);
+	CHECK_OK(decision_digest(promotion, a.digest, NULL));
+	a.expires_at_us = s->box.now_us + LASTS_US;
+	CHECK_OK(approval_append(s->box.store, s->box.key, &a, &made, &err));
+	CHECK_OK(httploop_new(s->loop, http, &err));
+	RolloutWorld w = stand_world(s);
+	w.http = *http;
+	if (rollout_start(&w, "promotion-spica-1", &handler, t, ret, &err) < 0)
+		test_fail(__FILE__, __LINE__, "%s", err.msg);
+}
+
+static void stand(Stand *s)
+{
+	*s = (Stand){.units = {"judge.service", "kloros.service"},
+		     .params = {"vllm_memory_util", "whisper_model_size"}};
+	stand_new(s);
+	/* One service is watched: the simulated Whisper cannot be asked from here. */
+	ServiceSpec *services = s->plan->experiments[0].services.items;
+	for (size_t i = 0; i < s->plan->experiments[0].services.n; i++) {
+		if (strcmp(services[i].kind, "vllm") != 0)
+			free(TAKE_PTR(services[i].unit));
+		else if (!services[i].url)
+			CHECK(services[i].url = str_fmt("http://127.0.0.1:1"));
+	}
+}
+
+static void run_until(Stand *s, const bool *what, const Told *t)
+{
+	int64_t until = clock_mono_us(&clock_system) + INT64_C(10000000);
+	while (what ? !*what : t->heard.done == 0) {
+		if (clock_mono_us(&clock_system) > until)
+			test_fail(__FILE__, __LINE__, "it still goes on: %s", t->ended);
+		CHECK_OK(sd_event_run(s->loop, 10000));
+	}
+}
+
+TEST(an_approval_that_ends_before_production_is_touched_ends_the_rollout)
+{
+	__attribute__((cleanup(stand_done))) Stand s;
+	HttpLoop *http = NULL;
+	Told t = {0};
+	Rollout *r = NULL;
+	stand(&s);
+	begin(&s, &http, &t, &r);
+	while (rollout_machine(r)->phase != PHASE_OBSERVE)
+		CHECK_OK(sd_event_run(s.loop, 10000));
+	CHECK_INT(t.heard.done, 0);
+	s.box.now_us += LASTS_US + 1;
+	run_until(&s, NULL, &t);
+	rollout_free(r);
+	httploop_free(http);
+	CHECK_INT(t.heard.result, RESULT_REFUSED);
+	CHECK(strstr(t.ended, "expired"));
+}
+
+TEST(an_approval_that_ends_while_a_person_is_asked_is_the_answer)
+{
+	__attribute__((cleanup(stand_done))) Stand s;
+	HttpLoop *http = NULL;
+	Told t = {0};
+	Rollout *r = NULL;
+	stand(&s);
+	s.plan->experiments[0].rollout.observe_us = 50000;
+	begin(&s, &http, &t, &r);
+	run_until(&s, &t.asked, &t);
+	CHECK_INT(rollout_machine(r)->phase, PHASE_ASKED);
+	s.box.now_us += LASTS_US + 1;
+	run_until(&s, NULL, &t);
+	rollout_free(r);
+	httploop_free(http);
+	CHECK_INT(t.heard.result, RESULT_REFUSED);
+	CHECK(strstr(t.ended, "expired"));
+}
+
+TEST(a_baseline_that_moves_ends_the_rollout)
+{
+	__attribute__((cleanup(stand_done))) Stand s;
+	HttpLoop *http = NULL;
+	Told t = {0};
+	Rollout *r = NULL;
+	stand(&s);
+	begin(&s, &http, &t, &r);
+	while (rollout_machine(r)->phase != PHASE_OBSERVE)
+		CHECK_OK(sd_event_run(s.loop, 10000));
+	stand_version(&s, GENERATION_1, "0.50", "small");
+	run_until(&s, NULL, &t);
+	rollout_free(r);
+	httploop_free(http);
+	CHECK_INT(t.heard.result, RESULT_REFUSED);
+	CHECK(strstr(t.ended, "baseline"));
+}
+
+/* What breaks by itself while it is only looked at is none to change. */
+TEST(production_that_breaks_before_it_is_touched_is_not_touched)
+{
+	__attribute__((cleanup(stand_done))) Stand s;
+	HttpLoop *http = NULL;
+	Told t = {0};
+	Rollout *r = NULL;
+	stand(&s);
+	s.plan->experiments[0].rollout.probe_every_us = 20000;
+	begin(&s, &http, &t, &r);
+	run_until(&s, NULL, &t);
+	rollout_free(r);
+	httploop_free(http);
+	CHECK_INT(t.heard.result, RESULT_REFUSED);
+	CHECK(strstr(t.ended, "unhealthy"));
+}
