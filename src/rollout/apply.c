@@ -225,9 +225,19 @@ void apply_commit(Rollout *r)
 
 /* --- What really runs ------------------------------------------------------------------------- */
 
+/* What a rollout has committed, and what could not be taken back, is not what ran before it. */
+static bool stays(const Rollout *r)
+{
+	return r->promotion && r->committed && !r->back_there && !r->elsewhere;
+}
+
 static void undone(Rollout *r, MachineEvent e, const char *words)
 {
-	rollout_later(r, e, "%s", words ? words : "");
+	r->stays = e == EVENT_OK && stays(r);
+	if (r->stays)
+		rollout_later(r, EVENT_BROKEN, "what was committed cannot be taken back, and runs");
+	else
+		rollout_later(r, e, "%s", words ? words : "");
 }
 
 static void survey_next(Rollout *r);
@@ -351,10 +361,30 @@ void apply_no_more_back(Rollout *r)
 	r->back_tries = BACK_TRIES;
 }
 
+/* What no unit takes any more is nobody's: the others go where they are wanted. */
+static json_t *back_values(Rollout *r)
+{
+	bool failed = false;
+	const char *name;
+	json_t *value, *o = json_object();
+	json_object_foreach (r->goal.params, name, value) {
+		if (rollout_is_taken(r, name))
+			js_set(o, name, json_incref(value), &failed);
+		else if (r->back_tries == 1)
+			rollout_say(r, NULL, "no adopted unit takes %s any more: it is left out",
+				    name);
+	}
+	if (failed) {
+		json_decref(o);
+		return NULL;
+	}
+	return o;
+}
+
 void apply_back(Rollout *r)
 {
 	r->back_tries++;
-	ask(r, json_pack("{s:s, s:O}", "do", "prepare", "values", r->goal.params),
+	ask(r, json_pack("{s:s, s:o}", "do", "prepare", "values", back_values(r)),
 	    "the configuration of that version cannot be written", back_prepared);
 }
 
@@ -362,7 +392,7 @@ void apply_back(Rollout *r)
 
 static void undo_answered(Rollout *r, const json_t *reply)
 {
-	r->change_open = false;
+	r->change_open = r->elsewhere = false;
 	r->flipped = 0;
 	keep_generation(r->running, reply, "current");
 	memcpy(r->wanted, r->running, sizeof(r->wanted));
@@ -425,6 +455,10 @@ static void commit_looked_at(Rollout *r, const json_t *status)
 void apply_undo(Rollout *r)
 {
 	bring_up_stop(r);
+	if (r->stays) {
+		rollout_later(r, EVENT_BROKEN, "%s", "nothing more is tried");
+		return;
+	}
 	if (r->m.commit_asked && !r->committed && !r->commit_known) {
 		ask(r, json_pack("{s:s}", "do", "status"), "the helper does not answer",
 		    commit_looked_at);
@@ -437,7 +471,12 @@ void apply_undo(Rollout *r)
 	}
 	if (r->goal.version == 0)
 		rollout_say(r, NULL, "taking it back");
-	/* A change of ours that is open is closed first, whatever it was for. */
+	/* A change of ours that is open is closed first, whatever it was for. Where a version
+	 * cannot be had, and nothing hurts, production stays as it is. */
+	if (r->committed && !r->change_open && !r->promotion && r->back_tries >= BACK_TRIES) {
+		survey(r, undone);
+		return;
+	}
 	if (r->committed && !r->change_open) {
 		if (r->goal.version == 0 && baseline_copy(&r->baseline, &r->goal) < 0)
 			rollout_later(r, EVENT_ERROR, "out of memory");

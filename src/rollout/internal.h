@@ -139,6 +139,7 @@ struct Rollout {
 	bool committed;			  /* going back is a change of its own then */
 	bool elsewhere;			  /* gone to what is known to start, whatever it is */
 	bool back_there;		  /* `goal` runs, and is the newest version */
+	bool stays;			  /* what was committed cannot be taken back */
 	uint32_t back_tries;		  /* of going to `goal`, each a change of its own */
 	bool commit_known; /* after a commit that was not answered: `committed` was looked up */
 	Asked asked;
@@ -255,6 +256,8 @@ int rollout_plan_units(Rollout *r, Err *err) _must_check_;
 json_t *rollout_values(const Rollout *r, ParamMask target);
 /* Units that a difference between two sets of values reaches. */
 uint32_t rollout_units_of(const Rollout *r, ParamMask difference);
+/* Does an adopted unit have the parameter? */
+bool rollout_is_taken(const Rollout *r, const char *parameter);
 void rollout_plan_done(Rollout *r);
 
 /* --- preview.c -------------------------------------------------------------------------------- */

@@ -71,6 +71,14 @@ static bool adoption_has(const Adoption *a, const char *parameter)
 	return false;
 }
 
+bool rollout_is_taken(const Rollout *r, const char *parameter)
+{
+	for (size_t i = 0; i < r->n_adoptions; i++)
+		if (adoption_has(&r->adoptions[i], parameter))
+			return true;
+	return false;
+}
+
 /* --- Parameters ------------------------------------------------------------------------------ */
 
 static double gain_of(const json_t *change)

@@ -30,9 +30,11 @@ typedef struct Stand {
 	ProductionPlaces places;
 	const char *units[STAND_UNITS], *params[STAND_UNITS]; /* one parameter each */
 	bool change_open;				      /* at the beginning */
-	int hold_at;  /* which question is not answered at once; 0: none */
-	int told, go; /* a byte comes when one is held; a byte lets it go */
-	int asked;    /* a pipe with one byte for every "status" */
+	const char *unknown; /* a parameter that prepare refuses; NULL: none */
+	const char *broken;  /* a generation with which no unit starts; NULL: none */
+	int hold_at;	     /* which question is not answered at once; 0: none */
+	int told, go;	     /* a byte comes when one is held; a byte lets it go */
+	int asked;	     /* a pipe with one byte for every "status" */
 	pid_t pid;
 } Stand;
 
@@ -40,7 +42,7 @@ typedef struct Stand {
 
 typedef struct Played {
 	const Stand *s;
-	const char *current;
+	const char *current, *from;
 	bool open, fresh[STAND_UNITS];
 	int n, told, go, asked;
 } Played;
@@ -82,9 +84,10 @@ static json_t *readback_of(const Played *p, size_t i)
 
 static json_t *restarted(Played *p, size_t i)
 {
-	p->fresh[i] = true;
-	return json_pack("{s:s, s:s, s:{s:s}, s:i}", "result", "done", "words", "", "state",
-			 "invocation", "0123", "took_us", 1);
+	bool broken = p->s->broken && strcmp(p->current, p->s->broken) == 0;
+	p->fresh[i] = !broken;
+	return json_pack("{s:s, s:s, s:{s:s}, s:i}", "result", broken ? "failed" : "done", "words",
+			 broken ? "it broke" : "", "state", "invocation", "0123", "took_us", 1);
 }
 
 static void flipped(Played *p, const char *to)
@@ -100,6 +103,7 @@ static const char *prepared(const Played *p, const json_t *o)
 	return strcmp(v, "0.50") == 0 ? GENERATION_1 : GENERATION_2;
 }
 
+/* NULL: it is refused. */
 static json_t *played(Played *p, const json_t *o)
 {
 	const char *what = js_str(o, "do", "");
@@ -108,21 +112,26 @@ static json_t *played(Played *p, const json_t *o)
 		return status_of(p);
 	}
 	if (strcmp(what, "prepare") == 0)
-		return json_pack("{s:s}", "generation", prepared(p, o));
+		return p->s->unknown && json_object_get(json_object_get(o, "values"), p->s->unknown)
+			   ? NULL
+			   : json_pack("{s:s}", "generation", prepared(p, o));
 	if (strcmp(what, "readback") == 0)
 		return readback_of(p, unit_number(p, o));
 	if (strcmp(what, "restart") == 0)
 		return restarted(p, unit_number(p, o));
-	if (strcmp(what, "begin") == 0)
+	if (strcmp(what, "begin") == 0) {
 		p->open = true;
+		p->from = p->current;
+	}
 	if (strcmp(what, "flip") == 0)
 		flipped(p, js_str(o, "to", ""));
 	if (strcmp(what, "commit") == 0)
 		p->open = false;
 	if (strcmp(what, "undo") != 0)
 		return json_object();
+	if (p->open)
+		flipped(p, p->from);
 	p->open = false;
-	flipped(p, GENERATION_1);
 	return json_pack("{s:b, s:s}", "moved", true, "current", p->current);
 }
 
@@ -141,7 +150,9 @@ static void play(Played *p, int fd)
 			(void)!write(p->told, "h", 1);
 			(void)!read(p->go, &byte, 1);
 		}
-		if (packet_reply(members, &text) < 0 || send(fd, text, strlen(text), 0) < 0)
+		const Err refused = {.code = -EPERM, .msg = "that is not allowed"};
+		int r = members ? packet_reply(members, &text) : packet_refusal(&refused, &text);
+		if (r < 0 || send(fd, text, strlen(text), 0) < 0)
 			break;
 	}
 	close(fd);
@@ -163,6 +174,7 @@ static void start_helper(Stand *s)
 		close(go[1]);
 		Played p = {.s = s,
 			    .current = s->change_open ? GENERATION_2 : GENERATION_1,
+			    .from = GENERATION_1,
 			    .open = s->change_open,
 			    .told = told[1],
 			    .go = go[0],
@@ -222,6 +234,32 @@ __attribute__((unused)) static void stand_new(Stand *s)
 	start_helper(s);
 	CHECK_OK(sd_event_new(&s->loop));
 	CHECK_OK(helper_connect(s->loop, &(HelperAddress){.socket = s->socket}, &s->helper, &err));
+}
+
+/* One service is watched, and does not answer: the simulated Whisper cannot be asked from here. */
+__attribute__((unused)) static void stand_asks_one(const Stand *s)
+{
+	const Experiment *x = &s->plan->experiments[0];
+	ServiceSpec *services = x->services.items;
+	for (size_t i = 0; i < x->services.n; i++) {
+		if (strcmp(services[i].kind, "vllm") != 0)
+			free(TAKE_PTR(services[i].unit));
+		else if (!services[i].url)
+			CHECK(services[i].url = str_fmt("http://127.0.0.1:1"));
+	}
+}
+
+/* One whose running is all that can be seen of it is watched. */
+__attribute__((unused)) static void stand_asks_nobody(const Stand *s)
+{
+	const Experiment *x = &s->plan->experiments[0];
+	ServiceSpec *services = x->services.items;
+	stand_asks_one(s);
+	for (size_t i = 0; i < x->services.n; i++) {
+		free(services[i].kind);
+		free(TAKE_PTR(services[i].url));
+		CHECK(services[i].kind = str_fmt("command"));
+	}
 }
 
 __attribute__((unused)) static void stand_done(Stand *s)

@@ -59,14 +59,7 @@ static void stand(Stand *s)
 	*s = (Stand){.units = {"judge.service", "kloros.service"},
 		     .params = {"vllm_memory_util", "whisper_model_size"}};
 	stand_new(s);
-	/* One service is watched: the simulated Whisper cannot be asked from here. */
-	ServiceSpec *services = s->plan->experiments[0].services.items;
-	for (size_t i = 0; i < s->plan->experiments[0].services.n; i++) {
-		if (strcmp(services[i].kind, "vllm") != 0)
-			free(TAKE_PTR(services[i].unit));
-		else if (!services[i].url)
-			CHECK(services[i].url = str_fmt("http://127.0.0.1:1"));
-	}
+	stand_asks_one(s);
 }
 
 static void run_until(Stand *s, const bool *what, const Told *t)
