@@ -61,6 +61,7 @@ typedef enum HttpFault {
 	HTTP_TRUNCATED, /* or in the middle of it */
 	HTTP_GARBAGE,	/* it is not HTTP, or exceeds a limit */
 	HTTP_BROKER,	/* the server was never asked: dream-connect gave no connection */
+	HTTP_NO_PORT,	/* nor here: no address or port of this machine is left to ask from */
 	HTTP_FAULT_MAX_,
 } HttpFault;
 

@@ -278,6 +278,13 @@ static int64_t connect_until(const HttpCall *call)
 	return by > now ? now + (by - now) / (int64_t)left : by;
 }
 
+/* Whoever makes a connection for each request can use up the ports that the kernel gives out: that
+ * is no word of the server's. */
+static HttpFault fault_of(int error)
+{
+	return error == EADDRNOTAVAIL ? HTTP_NO_PORT : HTTP_CONNECT;
+}
+
 /* From the address that worked last around to the one before it. */
 static int connect_any(HttpCall *call)
 {
@@ -303,7 +310,7 @@ static int connect_any(HttpCall *call)
 			return r;
 		remember_error(call, r);
 	}
-	call_end_later(call, HTTP_CONNECT, call->end.error, why_not(call));
+	call_end_later(call, fault_of(call->end.error), call->end.error, why_not(call));
 	return 0;
 }
 
@@ -337,7 +344,7 @@ static void refused(Conn *c, int error)
 	if (call->tried < call->client->n_addresses)
 		conn_connect(call);
 	else
-		call_end(call, HTTP_CONNECT, call->end.error, why_not(call), now_us());
+		call_end(call, fault_of(call->end.error), call->end.error, why_not(call), now_us());
 }
 
 void conn_late(Conn *c, int64_t by_us)

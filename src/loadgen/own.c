@@ -95,13 +95,13 @@ static int allow_late(const Traffic *t, int64_t *ret_us)
 }
 
 /* The server never heard of these, and what others took says nothing of a load without them. */
-static size_t count_unasked(const Traffic *t)
+static size_t count_unasked(const Traffic *t, HttpFault why)
 {
 	size_t n = 0;
 	for (size_t i = 0; i < t->result.n_streams; i++)
 		for (size_t k = 0; k < t->result.streams[i].n; k++) {
 			const Exchange *x = &t->result.streams[i].exchanges[k];
-			n += x->failed == EXCHANGE_TRANSPORT && x->fault == HTTP_BROKER;
+			n += x->failed == EXCHANGE_TRANSPORT && x->fault == why;
 		}
 	return n;
 }
@@ -122,12 +122,17 @@ int own_judge(Traffic *t)
 		return e;
 	/* In a moment, a share of it says nothing. */
 	bool lasted = wall >= SHARE_OVER_US;
-	size_t unasked = count_unasked(t);
+	size_t unasked = count_unasked(t, HTTP_BROKER), no_port = count_unasked(t, HTTP_NO_PORT);
 	if (unasked > 0)
 		(void)snprintf(r->limited_why, sizeof(r->limited_why),
 			       "the load generator got no connection for %zu request%s: "
 			       "systemctl status dream-connect.service",
 			       unasked, unasked == 1 ? "" : "s");
+	else if (no_port > 0)
+		(void)snprintf(r->limited_why, sizeof(r->limited_why),
+			       "the load generator was the bottleneck: %zu request%s found no "
+			       "address or port of this machine left to connect from",
+			       no_port, no_port == 1 ? "" : "s");
 	else if (r->late_p99_us > allowed_us)
 		(void)snprintf(r->limited_why, sizeof(r->limited_why),
 			       "the load generator was the bottleneck: one request in a hundred "

@@ -61,6 +61,7 @@ static const char *fault_words(HttpFault f)
 	    [HTTP_GARBAGE] = "what came is no HTTP",
 	    [HTTP_BROKER] = ("it could not be asked: dream-connect gave no connection "
 			     "(systemctl status dream-connect.service)"),
+	    [HTTP_NO_PORT] = "this machine has no address or port left to ask it from",
 	};
 	return (unsigned)f < HTTP_FAULT_MAX_ ? words[f] : "";
 }

@@ -219,10 +219,10 @@ TEST(what_it_could_not_do_is_the_connections_fault)
 {
 	Rig r = RIG_INIT;
 	Fake f;
-	fake(&r, &f, "error 99", -1, 50000); /* EADDRNOTAVAIL */
+	fake(&r, &f, "error 113", -1, 50000); /* EHOSTUNREACH */
 	rig_get(&r, "GET", 0);
 	CHECK_INT(r.end.fault, HTTP_CONNECT);
-	CHECK_INT(r.end.error, EADDRNOTAVAIL);
+	CHECK_INT(r.end.error, EHOSTUNREACH);
 	CHECK_INT(f.asked, 1);
 	rig_stop(&r);
 }
