@@ -102,15 +102,34 @@ static bool is_plain(const char *s)
 	return true;
 }
 
+/* In ASCII. Not as JSON writes it, whose two halves of a character past U+FFFF are an error here.
+ */
+static void add_quoted(const char *text, size_t len, Str *out)
+{
+	uint32_t c = 0;
+	str_addc(out, '"');
+	for (size_t at = 0, n; at < len && (n = utf8_next(text + at, len - at, &c)) > 0; at += n) {
+		if (c == '"' || c == '\\')
+			str_addf(out, "\\%c", (char)c);
+		else if (c >= 0x20 && c < 0x7f)
+			str_addc(out, (char)c);
+		else
+			str_addf(out, c > 0xffff ? "\\U%08x" : "\\u%04x", (unsigned)c);
+	}
+	str_addc(out, '"');
+}
+
 void yaml_text(const char *text, Str *out)
 {
 	if (is_plain(text)) {
 		str_add(out, text);
 		return;
 	}
-	/* A JSON string is a double-quoted scalar. */
-	json_auto_t *v = js_text(text);
-	js_canonical(v, out);
+	json_auto_t *v = js_text(text); /* UTF-8 in any case */
+	if (v)
+		add_quoted(json_string_value(v), json_string_length(v), out);
+	else
+		out->failed = true;
 }
 
 void yaml_value(const json_t *v, Str *out)

@@ -360,6 +360,10 @@ TEST(texts_of_others_cannot_break_out_of_a_comment_or_a_scalar)
 	yaml_text("x: [y", &out);
 	CHECK_STR(out.s, "\"x: [y\"");
 	str_clear(&out);
+	/* Past U+FFFF YAML has an escape of its own. */
+	yaml_text("/m/\xf0\x9f\x98\x80\xc3\xa9", &out);
+	CHECK_STR(out.s, "\"/m/\\U0001f600\\u00e9\"");
+	str_clear(&out);
 	yaml_text("yes", &out);
 	CHECK_STR(out.s, "\"yes\"");
 	str_clear(&out);
