@@ -122,9 +122,9 @@ def an_undo_in_which_the_daemon_is_killed_again_and_again_is_not_stuck():
     good("rollout", "--abort", root=True)
     kills = 6
     for _ in range(kills):
-        before = len(records("rollout"))
         wait("it is being taken back", lambda: phase_since(steps) == "undo" and ask_helper("status")["change"] is None
              and state_of("first.service") == "activating")
+        before = len(records("rollout"))
         pid = wait("the daemon runs", lambda: pids_of("dream.service"))
         assert kill(*pid) > 0
         wait("it has taken it up", lambda: len(records("rollout")) > before)
