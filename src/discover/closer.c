@@ -64,11 +64,14 @@ static void on_answer(void *ctx, const HttpEnd *end, const char *body, size_t le
 }
 
 /* status 0: no answer within the time. */
-static int get(uint16_t port, const char *path, Asked *a, Err *err)
+static int get(const FoundServer *s, const char *path, Asked *a, Err *err)
 {
 	_cleanup_(httploop_freep) HttpLoop *http = NULL;
 	_cleanup_(httpclient_freep) HttpClient *client = NULL;
-	HttpTarget to = {.host = (char[]){"127.0.0.1"}, .port = port, .base = (char[]){""}};
+	char host[sizeof(s->host)] = "127.0.0.1";
+	if (*s->host)
+		memcpy(host, s->host, sizeof(host));
+	HttpTarget to = {.host = host, .port = s->port, .base = (char[]){""}};
 	const HttpClientSpec spec = {.target = &to, .connect_timeout_us = ASK_US};
 	const HttpRequest rq = {.method = "GET", .path = path, .timeout_us = ASK_US};
 	HttpCall *call = NULL;
@@ -98,7 +101,7 @@ static int ollama_model(FoundServer *s, Err *err)
 	for (size_t i = 0; i < 2 && !s->model; i++) {
 		_cleanup_(asked_done) Asked a = {0};
 		json_auto_t *o = NULL;
-		if (get(s->port, pages[i], &a, err) < 0 || a.status != 200 || !a.body)
+		if (get(s, pages[i], &a, err) < 0 || a.status != 200 || !a.body)
 			continue;
 		if (js_parse(a.body, strlen(a.body), BODY_MAX, &o, NULL) < 0)
 			continue;
@@ -116,7 +119,7 @@ int sight_health(FoundServer *s, Err *err)
 	_cleanup_(asked_done) Asked a = {0};
 	if (s->port == 0)
 		return 0;
-	if (get(s->port, path ? path : "/", &a, err) < 0)
+	if (get(s, path ? path : "/", &a, err) < 0)
 		return 0; /* it could not be asked */
 	s->health = a.status;
 	return is_kind(s, "ollama") && a.status > 0 ? ollama_model(s, err) : 0;

@@ -134,7 +134,10 @@ static int service_yaml(const Part *part, Str *out)
 		return -ENOMEM;
 	}
 	if (s->port)
-		str_addf(out, "        url: \"http://127.0.0.1:%u\"\n", (unsigned)s->port);
+		str_addf(out,
+			 strchr(s->host, ':') ? "        url: \"http://[%s]:%u\"\n"
+					      : "        url: \"http://%s:%u\"\n",
+			 *s->host ? s->host : "127.0.0.1", (unsigned)s->port);
 	if (!server_wants_gpu(s->kind, &s->command))
 		str_add(out, "        cpu: true                  # its command says so\n");
 	if (is_kind(s, "vllm"))

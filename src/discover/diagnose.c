@@ -385,9 +385,9 @@ static void check_ports(const Symptoms *s, DoctorFindings *f)
 		if (!v->exposed)
 			continue;
 		add(f, "ports", FINDING_PROBLEM,
-		    "%s listens on port %u of every address, not only of this machine: whoever "
-		    "reaches it may use it",
-		    v->name, (unsigned)v->port);
+		    "%s listens on port %u of %s, not only of this machine: whoever reaches it may "
+		    "use it",
+		    v->name, (unsigned)v->port, v->every || !*v->host ? "every address" : v->host);
 		mend(f, "have it listen on 127.0.0.1, or put a firewall or a proxy that checks "
 			"before it");
 	}

@@ -343,6 +343,16 @@ static bool may_lead_to(const Sightings *seen, const FoundServer *s, const Liste
 	return false;
 }
 
+/* Of several addresses the one that is surest to answer. */
+static void note_listener(FoundServer *s, const Listener *l)
+{
+	if (!*s->host || (l->every && !s->every) || (l->loopback && !s->every))
+		memcpy(s->host, l->host, sizeof(s->host));
+	s->every |= l->every;
+	s->exposed |= !l->loopback;
+	s->listens = true;
+}
+
 static void find_port(const Sightings *seen, FoundServer *s)
 {
 	uint16_t said = 0;
@@ -355,8 +365,7 @@ static void find_port(const Sightings *seen, FoundServer *s)
 		if (!own && !likely)
 			continue;
 		if (known && l->port == said) {
-			s->exposed |= !l->loopback;
-			s->listens = true;
+			note_listener(s, l);
 		} else if (!first || l->port < first) {
 			first = l->port;
 		}
@@ -365,10 +374,9 @@ static void find_port(const Sightings *seen, FoundServer *s)
 	if (s->listens || !first || known)
 		return;
 	s->port = first;
-	s->listens = true;
 	for (size_t i = 0; i < seen->n_listeners; i++)
 		if (seen->listeners[i].port == first && server_has(s, seen, seen->listeners[i].pid))
-			s->exposed |= !seen->listeners[i].loopback;
+			note_listener(s, &seen->listeners[i]);
 }
 
 static FoundServer *owner_of(Machine *m, const Sightings *seen, pid_t pid)

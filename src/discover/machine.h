@@ -83,6 +83,8 @@ typedef struct FoundServer {
 	json_t *settings;				/* as server_settings() reads them */
 	uint16_t port;					/* 0: it cannot be told */
 	bool listens, exposed; /* exposed: on an address that others can reach */
+	bool every;	       /* on every address */
+	char host[46];	       /* where it answers this machine; "": it does not listen */
 	int64_t gpu_bytes;     /* -1: none or not known */
 	size_t gpu;	       /* where most of it is; SIZE_MAX: nowhere */
 	VllmStart start;       /* what its start-up log says */

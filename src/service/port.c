@@ -2,6 +2,7 @@
  * several processes share (a server with workers) is told by the process that was found first. */
 #include "service/port.h"
 
+#include <arpa/inet.h>
 #include <ctype.h>
 #include <dirent.h>
 #include <stdio.h>
@@ -64,6 +65,25 @@ static bool is_loopback(const char *hex, size_t len)
 					      strncmp(little ? hex + 30 : hex + 24, "7F", 2) == 0);
 }
 
+static void note_host(const char *hex, size_t len, Listener *l)
+{
+	uint32_t word[4] = {0};
+	struct in6_addr a;
+	for (size_t i = 0; i < 4 && 8 * i < len; i++)
+		if (sscanf(hex + 8 * i, "%8x", &word[i]) != 1)
+			return;
+	memcpy(&a, word, sizeof(a));
+	l->every = len == 8 ? word[0] == 0 : IN6_IS_ADDR_UNSPECIFIED(&a);
+	if (l->every) /* of IPv6 mostly means IPv4, too, and "localhost" is both */
+		snprintf(l->host, sizeof(l->host), len == 8 ? "127.0.0.1" : "localhost");
+	else if (len == 8)
+		(void)inet_ntop(AF_INET, &word[0], l->host, sizeof(l->host));
+	else if (IN6_IS_ADDR_V4MAPPED(&a))
+		(void)inet_ntop(AF_INET, &word[3], l->host, sizeof(l->host));
+	else
+		(void)inet_ntop(AF_INET6, &a, l->host, sizeof(l->host));
+}
+
 /* "  0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000  0 12345 ..."
  */
 static bool read_row(const char *line, Socket *ret)
@@ -80,6 +100,7 @@ static bool read_row(const char *line, Socket *ret)
 	*ret = (Socket){
 	    .l = {.port = (uint16_t)port, .loopback = is_loopback(address, strlen(address))},
 	    .inode = inode};
+	note_host(address, strlen(address), &ret->l);
 	return true;
 }
 

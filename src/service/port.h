@@ -14,6 +14,8 @@ bool port_is_taken(uint16_t port, pid_t *ret_pid);
 typedef struct Listener {
 	uint16_t port;
 	bool loopback; /* not reachable from outside */
+	bool every;    /* at every address */
+	char host[46]; /* where it answers this machine: "127.0.0.1", "192.168.1.5", "::1" */
 	pid_t pid;     /* 0: cannot be told */
 } Listener;
 /* Every listening TCP socket of the host, from /proc. New array. */

@@ -102,6 +102,39 @@ TEST(bytes_of_a_worker_below_a_server_are_the_servers)
 	CHECK_INT(m.tenants[0].pid, 200);
 }
 
+static void one_at(Sightings *s, Machine *m, const char *const *hosts, size_t n)
+{
+	add_process(s, 100, 1, "", vllm_argv());
+	for (size_t i = 0; i < n; i++) {
+		add_listener(s, 8001, strcmp(hosts[i], "127.0.0.1") == 0, 100);
+		snprintf(s->listeners[i].host, sizeof(s->listeners[i].host), "%s", hosts[i]);
+	}
+	add_use(s, 0, 100, 6000);
+	CHECK_OK(machine_match(s, m, NULL));
+	CHECK_INT(m->n_servers, 1);
+}
+
+TEST(a_server_is_asked_where_it_listens)
+{
+	static const struct {
+		const char *hosts[2], *url;
+	} cases[] = {
+	    {{"192.168.1.5", NULL}, "url: \"http://192.168.1.5:8001\""},
+	    {{"fd00::5", NULL}, "url: \"http://[fd00::5]:8001\""},
+	    {{"192.168.1.5", "127.0.0.1"}, "url: \"http://127.0.0.1:8001\""},
+	    {{NULL}, "url: \"http://127.0.0.1:8001\""},
+	};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		_cleanup_(sightings_done) Sightings s = {0};
+		_cleanup_(machine_done) Machine m = machine(1);
+		_cleanup_(str_done) Str yaml = STR_INIT;
+		one_at(&s, &m, cases[i].hosts, !!cases[i].hosts[0] + !!cases[i].hosts[1]);
+		CHECK_OK(compose_config(&m, "test", &yaml, NULL));
+		if (!strstr(yaml.s, cases[i].url))
+			test_fail(__FILE__, __LINE__, "no %s", cases[i].url);
+	}
+}
+
 static void in_container(Sightings *s, Machine *m)
 {
 	SeenProcess *p = add_process(s, 100, 1, "", vllm_argv());

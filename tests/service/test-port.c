@@ -79,6 +79,8 @@ static void check_listed(int family, bool any)
 	if (l) {
 		CHECK_INT(l->pid, getpid());
 		CHECK_INT(l->loopback, !any);
+		CHECK_INT(l->every, any);
+		CHECK_STR(l->host, family == AF_INET ? "127.0.0.1" : any ? "localhost" : "::1");
 	}
 	free(list);
 	close(fd);
@@ -90,6 +92,25 @@ TEST(listeners_say_whether_they_can_be_reached_from_outside)
 	check_listed(AF_INET, true);
 	check_listed(AF_INET6, false);
 	check_listed(AF_INET6, true);
+}
+
+TEST(a_listener_says_at_which_address)
+{
+	struct sockaddr_in a = {.sin_family = AF_INET,
+				.sin_addr.s_addr = htonl(INADDR_LOOPBACK + 6)};
+	socklen_t len = sizeof(a);
+	Listener *list = NULL;
+	size_t n = 0;
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	CHECK(bind(fd, (struct sockaddr *)&a, len) == 0 && listen(fd, 1) == 0);
+	CHECK_INT(getsockname(fd, (struct sockaddr *)&a, &len), 0);
+	CHECK_OK(listeners(&list, &n, NULL));
+	const Listener *l = find(list, n, ntohs(a.sin_port));
+	CHECK(l != NULL);
+	CHECK_STR(l->host, "127.0.0.7");
+	CHECK(l->loopback && !l->every);
+	free(list);
+	close(fd);
 }
 
 TEST(a_picked_port_is_free_and_none_that_is_reserved)
