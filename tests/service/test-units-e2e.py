@@ -17,7 +17,7 @@ import wave
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.join(HERE, "../run"), os.path.join(HERE, "../sandbox")]
-from box import argv_of, environ_of, must, pid_of, sh, show, wait, write  # noqa: E402
+from box import argv_of, environ_of, go_first, must, pid_of, sh, show, wait, write  # noqa: E402
 from tap import DREAM, ROOT, Done, run_cases
 
 MODEL = "Qwen2.5-7B-Instruct-AWQ"
@@ -51,7 +51,7 @@ def set_up():
     make_clip("b", 3, "what time is it now")
     write(DIR + "/judge.env", f"TWIN_BOX={ROOT}/boxes/rtx3060.yaml\nTWIN_GPU={DIR}/card\nTWIN_SPEED=20\nTWIN_NOISE_SEED=1\n"
           f"API_SECRET={quoted(SECRET)}\n", 0o600)
-    common = f"[Service]\nType=exec\nUser=dream\nLimitNOFILE=4096\nRestart=on-failure\nEnvironmentFile={DIR}/judge.env\n"
+    common = f"[Service]\nType=exec\nUser=dream\nLimitNOFILE=4096\nRestart=on-failure\nEnvironmentFile={DIR}/judge.env\n" + go_first()
     write("/run/systemd/system/judge.service", common +
           f"ExecStart={DREAM} twin vllm serve {MODEL} --host 127.0.0.1 --port {JUDGE} --gpu-memory-utilization 0.5 "
           "--max-model-len 2048 --enforce-eager --served-model-name judge\n")
@@ -160,12 +160,17 @@ experiments:
     return path
 
 
+started = []
+
+
 def start(*args):
     env = dict(os.environ, XDG_STATE_HOME=DIR + "/home", XDG_RUNTIME_DIR=DIR + "/run", LD_LIBRARY_PATH=NVML,
                TWIN_GPU=DIR + "/card", TWIN_BOX=ROOT + "/boxes/rtx3060.yaml")
     os.makedirs(DIR + "/run", mode=0o700, exist_ok=True)
-    return subprocess.Popen([DREAM, *args], cwd=DIR, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                            stderr=subprocess.PIPE)
+    p = subprocess.Popen([DREAM, *args], cwd=DIR, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                         stderr=subprocess.PIPE)
+    started.append(p)
+    return p
 
 
 def finish(p):
@@ -179,13 +184,21 @@ def evaluate(path, *params):
     return json.loads(done.out)["measurement"], done
 
 
+def executed(pid):
+    """Before that the process is the manager's own."""
+    try:
+        return argv_of(pid)[:1] == [DREAM]
+    except OSError:
+        return False
+
+
 def trial_of(service, p):
     """The main process of the trial's unit of that service, once it is executed."""
     def look():
         assert p.poll() is None, finish(p)
         for unit in trial_units():
             pid = pid_of(unit)
-            if unit.startswith("dream-trial-") and unit.endswith(f"_{service}.service") and pid > 0:
+            if unit.startswith("dream-trial-") and unit.endswith(f"_{service}.service") and pid > 0 and executed(pid):
                 return unit, pid
         return None
     return wait(f"a trial's unit of {service}", look)
@@ -240,7 +253,7 @@ def a_trial_beside_production():
     assert "s3cret" not in properties and "API_SECRET" not in properties
     done = finish(p)
     assert "s3cret" not in done.out
-    wait("production answers", answering, 5)
+    wait("production answers", answering)
     after = invocations()
     assert before[0] != after[0] and before[1] != after[1]
     assert argv_of(pid_of("judge.service")) == production
@@ -267,7 +280,7 @@ def killed_in_the_middle(victim):
     wait("production answers", answering, 15)
     took = time.monotonic() - began
     done = finish(p)
-    wait("the trial's units are gone", lambda: not trial_units(), 10)
+    wait("the trial's units are gone", lambda: not trial_units())
     assert int(show("judge.service", "NRestarts")) == 0, "production found the GPU taken"
     print(f"# production was back after {took:.1f} s", flush=True)
     return done
@@ -313,7 +326,7 @@ def ctrl_c_stops_the_trials_units_and_production_is_back_at_once():
     done = finish(p)
     assert done.code == 4 and "called off" in done.err and done.out == "", done
     nothing_is_left()
-    wait("production answers", answering, 5)
+    wait("production answers", answering)
     assert int(show("judge.service", "NRestarts")) == 0
 
 
@@ -322,14 +335,14 @@ def what_was_masked_meanwhile_stays_down():
     trial_of("voice", p)
     sh("systemctl", "mask", "voice.service")
     done = finish(p)
-    wait("the judge is back", lambda: show("judge.service", "ActiveState") == "active", 5)
+    wait("the judge is back", lambda: show("judge.service", "ActiveState") == "active")
     down = show("voice.service", "ActiveState")
     sh("systemctl", "unmask", "voice.service")
     must("systemctl", "start", "voice.service")
     assert down == "inactive", down
     assert json.loads(done.out)["measurement"]["status"] == "ok", done
     nothing_is_left()
-    wait("production answers", answering, 5)
+    wait("production answers", answering)
 
 
 def outside_of_the_window_nothing_is_stopped():
@@ -356,7 +369,7 @@ def a_candidate_that_runs_out_of_memory_is_told_from_its_output_and_is_not_resta
     events = m["evidence"]["verdict"]["oom_events"]
     assert [(e["service"], e["count"]) for e in events] == [("judge", 1)], events
     assert "OutOfMemoryError" in events[0]["proof"][0]["line"], events
-    wait("production answers", answering, 5)
+    wait("production answers", answering)
     nothing_is_left()
 
 
@@ -368,7 +381,7 @@ def one_that_cannot_start_is_started_once():
     log = sh("journalctl", "--no-pager", "-o", "cat", "_COMM=systemd")
     assert len(re.findall(r"Started dream-trial-\d+_\d+_judge", log)) == len(set(
         re.findall(r"Started (dream-trial-\d+_\d+_judge)", log))), log[-2000:]
-    wait("production answers", answering, 5)
+    wait("production answers", answering)
     nothing_is_left()
 
 
@@ -410,7 +423,7 @@ def a_run_searches_beside_production_and_what_it_measured_is_the_next_estimate()
     path = config()
     done = finish(start("run", "-c", path))
     assert done.code in (0, 3), done
-    wait("production answers", answering, 5)
+    wait("production answers", answering)
     nothing_is_left()
     rows = json.loads(finish(start("trials", "-c", path, "--json")).out)
     rows = rows["trials"] if isinstance(rows, dict) else rows
@@ -437,9 +450,25 @@ CASES = [a_dry_run_tells_the_time_and_the_downtime_and_stops_nothing,
 if os.environ.get("DREAM_SOAK"):
     CASES += [a_run_searches_beside_production_and_what_it_measured_is_the_next_estimate]
 
+def alone(case):
+    """What one leaves behind that fails is not the next one's."""
+    def run():
+        started.clear()
+        try:
+            return case()
+        except BaseException:
+            for p in started:
+                p.kill()
+                p.communicate()
+            wait("production answers", answering)
+            raise
+    run.__name__ = case.__name__
+    return run
+
+
 if __name__ == "__main__":
     set_up()
     try:
-        run_cases(CASES)
+        run_cases([alone(case) for case in CASES])
     finally:
         shutil.rmtree(DIR, ignore_errors=True)
