@@ -57,11 +57,14 @@ static bool needs_approval(const Machine *m)
 	return false;
 }
 
-/* A clock may be set meanwhile, so the end is not waited for in one piece. */
+/* A clock may be set meanwhile, so the end is not waited for in one piece. After it there is no
+ * hurry: who was told does what that means, and whoever needs none is not to be told. */
 static uint64_t look_in_us(const Rollout *r)
 {
 	int64_t left = r->approval.expires_at_us - clock_now_us(r->w.clock);
-	return left < SOON_US ? SOON_US : left > LOOK_US ? LOOK_US : (uint64_t)left;
+	if (left <= 0 || left > LOOK_US)
+		return LOOK_US;
+	return left < SOON_US ? SOON_US : (uint64_t)left;
 }
 
 static int on_look(sd_event_source *source, uint64_t usec, void *ctx)
@@ -73,8 +76,7 @@ static int on_look(sd_event_source *source, uint64_t usec, void *ctx)
 	/* A store that does not answer now says nothing. */
 	if (needs_approval(&r->m) && allowed_still(r, &e, &err) < 0 && e != EVENT_ERROR)
 		rollout_later(r, e, "%s", err.msg);
-	uint64_t in_us = err.code < 0 ? LOOK_US : look_in_us(r);
-	if (sd_event_source_set_time_relative(source, in_us) >= 0)
+	if (sd_event_source_set_time_relative(source, look_in_us(r)) >= 0)
 		(void)sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 	return 0;
 }
