@@ -58,12 +58,19 @@ def adopt(name, *wishes):
     must("systemctl", "daemon-reload")
 
 
+def process_of(name):
+    """A unit that says nothing of its start is started before its process executes the unit's program."""
+    pid, manager = pid_of(name), os.readlink("/proc/1/exe")
+    wait(f"{name} is its program", lambda: os.readlink(f"/proc/{pid}/exe") != manager)
+    return pid
+
+
 def argv_of(name):
-    return argv_of_process(pid_of(name))
+    return argv_of_process(process_of(name))
 
 
 def environ_of(name):
-    return environ_of_process(pid_of(name))
+    return environ_of_process(process_of(name))
 
 
 def tree(*folders):
@@ -124,3 +131,16 @@ class Client:
         except Refused as e:
             return e.error
         raise AssertionError(f"{do} {members} was done: {reply}")
+
+
+def alone(case):
+    """A change that a failed case leaves open is not the next one's."""
+    def run():
+        try:
+            return case()
+        except BaseException:
+            with Client() as c:
+                c.ask("undo")
+            raise
+    run.__name__ = case.__name__
+    return run

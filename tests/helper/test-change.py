@@ -327,7 +327,7 @@ def how_much_is_exposed():
 
 
 set_up()
-run_cases([
+run_cases([alone(case) for case in (
     status_tells_what_production_is_set_to_and_of_each_adopted_unit,
     a_change_is_begun_flipped_restarted_read_back_and_committed_by_the_daemons_user,
     an_undo_brings_back_what_was_committed,
@@ -347,4 +347,4 @@ run_cases([
     recovery_that_cannot_work_does_not_keep_production_down,
     a_user_changes_units_of_their_own_with_their_own_rights,
     how_much_is_exposed,
-])
+)])

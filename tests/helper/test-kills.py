@@ -4,6 +4,7 @@ anywhere in the whole change, and again while what was left is being cleared up.
 configuration or the new one, in both units, and never one of each."""
 import os
 import random
+import select
 import sys
 import threading
 
@@ -32,25 +33,33 @@ class Killer:
         self.r = r
         self.kills = 0
         self.timer = None
+        self.process = None  # a descriptor: it is ended when that can be read
 
     def arm(self, seconds):
-        pid = pid_of("dream-helper.service")
+        self.join()
+        try:
+            self.process = os.pidfd_open(pid_of("dream-helper.service"))
+        except (OSError, ValueError):
+            return
 
         def kill():
             try:
-                os.kill(pid, signal.SIGKILL)
+                signal.pidfd_send_signal(self.process, signal.SIGKILL)
                 self.kills += 1
             except ProcessLookupError:
                 pass
 
-        if pid > 0:
-            self.timer = threading.Timer(seconds, kill)
-            self.timer.start()
+        self.timer = threading.Timer(seconds, kill)
+        self.timer.start()
 
     def join(self):
+        """Nobody is killed after that, and nothing more is heard by one that was."""
         if self.timer:
             self.timer.join()
-        self.timer = None
+            select.select([self.process], [], [], 30)
+        if self.process is not None:
+            os.close(self.process)
+        self.timer = self.process = None
 
 
 def story(c, killer, r, value, before):
