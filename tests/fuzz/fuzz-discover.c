@@ -91,9 +91,10 @@ static void add_unit(Sightings *s, const Line *l)
 			.wd = strdup("/srv"),
 			.main_pid = FIRST_PID + l->number,
 			.command = {.argv = words(l, 3), .env = strings_copy(env)}};
-	(void)snprintf(u->active, sizeof(u->active), "%.20s", field(l, 1));
-	if (strcmp(field(l, 1), "refused") == 0)
-		u->refused = strdup(field(l, 2));
+	const char *active = field(l, 1);
+	(void)snprintf(u->active, sizeof(u->active), "%s", *active == 'a' ? "active" : "inactive");
+	if (strcmp(active, "refused") == 0)
+		u->refused = strdup("it is started by a shell script");
 }
 
 static void add_line(Sightings *s, const Line *l)
