@@ -96,6 +96,16 @@ static bool load_request(const ServerCommand *c, const json_t *set, char **ret_p
 	return false;
 }
 
+/* -ENODATA: it is no amount of memory, or more than there can be. */
+static int add_bytes(int64_t *sum, const json_t *model, const char *key)
+{
+	int64_t bytes = js_int(model, key, 0);
+	if (bytes < 0 || bytes > INT64_MAX - *sum)
+		return -ENODATA;
+	*sum += bytes;
+	return 0;
+}
+
 /* Of the models that are loaded: a part that is not on the GPU is slow without a word. */
 static int account(const char *body, size_t len, int64_t *ret_gpu, int64_t *ret_all)
 {
@@ -105,11 +115,12 @@ static int account(const char *body, size_t len, int64_t *ret_gpu, int64_t *ret_
 	if (js_parse(body, len, 1 << 20, &v, NULL) < 0)
 		return -ENODATA;
 	json_array_foreach (json_object_get(v, "models"), i, model) {
-		gpu += js_int(model, "size_vram", 0);
-		all += js_int(model, "size", 0);
+		if (add_bytes(&gpu, model, "size_vram") < 0 || add_bytes(&all, model, "size") < 0)
+			break;
 	}
+	bool whole = i == json_array_size(json_object_get(v, "models"));
 	json_decref(v);
-	if (all <= 0 || gpu < 0 || gpu > all)
+	if (!whole || all <= 0 || gpu > all)
 		return -ENODATA;
 	*ret_gpu = gpu;
 	*ret_all = all;
