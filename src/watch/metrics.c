@@ -45,9 +45,11 @@ static bool is_part(const char *part, size_t len, const char *what)
 static bool read_bound(const Sample *s, double *ret)
 {
 	static const char key[] = "le=\"";
-	const char *end = s->labels + s->labels_len;
-	const char *at = s->labels ? memmem(s->labels, s->labels_len, key, 4) : NULL;
 	char text[40], *stop;
+	if (!s->labels)
+		return false;
+	const char *end = s->labels + s->labels_len;
+	const char *at = memmem(s->labels, s->labels_len, key, 4);
 	/* "handle=" ends in the same letters. */
 	while (at && at > s->labels && at[-1] != ',' && at[-1] != ' ')
 		at = memmem(at + 1, (size_t)(end - at - 1), key, 4);
@@ -129,11 +131,15 @@ int serverpage_read(const ServerKind *k, const char *text, size_t len, ServerPag
 	return any ? 0 : -EBADMSG;
 }
 
+/* A page may say so much that no number holds it. */
+static double finite_or_nan(double v)
+{
+	return isfinite(v) ? v : (double)NAN;
+}
+
 double serverpage_load(const ServerPage *p)
 {
-	if (!isfinite(p->running))
-		return (double)NAN;
-	return p->running + (isfinite(p->waiting) ? p->waiting : 0);
+	return finite_or_nan(p->running + (isfinite(p->waiting) ? p->waiting : 0));
 }
 
 /* --- Between two ----------------------------------------------------------------------------- */
@@ -216,14 +222,16 @@ void serverpage_between(const ServerPage *before, const ServerPage *after, int64
 	PageHistogram ttft = difference(&before->ttft, &after->ttft, anew);
 	double tokens = counted(before->tokens, after->tokens, anew);
 	double token_s = counted(before->token_s, after->token_s, anew);
+	double token_ms = tokens >= 1 ? token_s / tokens * 1000 : (double)NAN;
+	double preemptions = counted(before->preemptions, after->preemptions, anew);
 	*ret = (PageFigures){
-	    .latency_ms = mean_ms(&e2e),
-	    .latency_p95_ms = quantile_ms(&e2e, 0.95),
-	    .ttft_ms = mean_ms(&ttft),
-	    .ttft_p95_ms = quantile_ms(&ttft, 0.95),
-	    .token_ms = tokens >= 1 ? token_s / tokens * 1000 : (double)NAN,
-	    .per_second = rate(&e2e, dt_us, own),
-	    .preemptions = counted(before->preemptions, after->preemptions, anew),
+	    .latency_ms = finite_or_nan(mean_ms(&e2e)),
+	    .latency_p95_ms = finite_or_nan(quantile_ms(&e2e, 0.95)),
+	    .ttft_ms = finite_or_nan(mean_ms(&ttft)),
+	    .ttft_p95_ms = finite_or_nan(quantile_ms(&ttft, 0.95)),
+	    .token_ms = finite_or_nan(token_ms),
+	    .per_second = finite_or_nan(rate(&e2e, dt_us, own)),
+	    .preemptions = finite_or_nan(preemptions),
 	    .began_anew = anew,
 	};
 }
