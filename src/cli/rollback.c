@@ -60,18 +60,29 @@ static int take_back(World *w, const char *reason)
 	return r == EXIT_NOTHING_BETTER ? EXIT_DONE : r;
 }
 
-static int go_back_here(World *w, int64_t version, const char *reason)
+/* An event loop that was left is not run again: what comes after one rollout has another. */
+static int open_again(const char *config, World *w)
+{
+	world_done(w);
+	int r = world_open(config, w);
+	return r ? r : world_take_turn(w);
+}
+
+static int go_back_here(const Options *o, World *w, int64_t version)
 {
 	Err err = ERR_INIT;
 	int r = world_take_turn(w);
 	if (r)
 		return r;
 	if (is_open(w, &err)) {
-		r = take_back(w, reason);
+		r = take_back(w, o->reason);
 		if (r || version == 0)
 			return r;
+		r = open_again(o->config, w);
+		if (r)
+			return r;
 	}
-	return go_back(w, version, reason);
+	return go_back(w, version, o->reason);
 }
 
 static int ask_daemon(const Options *o, int64_t version, json_t **ret, Err *err)
@@ -114,7 +125,7 @@ static int run(const void *options, int argc, char **argv)
 	}
 	int r = world_open(o->config, &w);
 	if (r == 0)
-		r = go_back_here(&w, version, o->reason);
+		r = go_back_here(o, &w, version);
 	world_done(&w);
 	return r;
 }

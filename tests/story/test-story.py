@@ -185,6 +185,22 @@ def going_back_restores_a_version():
     assert dream("lineage", "verify", "-c", f"{DIR}/dream.yaml").code == 0
 
 
+def going_back_to_a_version_first_takes_back_what_a_kill_left():
+    configure(stages="production", observe="1 s", watch="60 s", inconclusive="undo")
+    before = running()
+    promotion = approved(vllm_memory_util="0.60")
+    p = start("rollout", "-c", f"{DIR}/dream.yaml", "--foreground", promotion)
+    wait("the new configuration runs", lambda: (running_now() or {}).get("vllm_memory_util") == 0.60, 60)
+    p.send_signal(signal.SIGKILL)
+    p.communicate()
+    done = dream("rollback", "-c", f"{DIR}/dream.yaml", "2")
+    assert done.code == 0, done
+    last = versions()[-1]
+    assert last["why"] == "rollback" and last["of_version"] == 2, last
+    assert running() != before and running()["vllm_memory_util"] != 0.60, running()
+    assert dream("baseline", "diff", "-c", f"{DIR}/dream.yaml").code == 0
+
+
 set_up(go_first())
 run_cases([f for name, f in list(globals().items()) if callable(f) and getattr(f, "__module__", "") == "__main__"
            and (SOAK or f is not a_good_promotion_goes_through)
