@@ -30,6 +30,18 @@ int cli_find_daemon(const char *given, char **ret, Err *err)
 	return 0;
 }
 
+/* `path` and, where it is not the machine's, that one too: both were looked at. */
+static int nobody_answers(const char *given, const char *path, int r, Err *err)
+{
+	_cleanup_free_ char *machine = NULL;
+	bool both = !given && control_path(false, &machine, NULL) == 0 && machine &&
+		    strcmp(machine, path) != 0;
+	return err_set(err, r,
+		       "no daemon runs here: nobody answers at %s%s%s; start 'dream daemon' or "
+		       "dream.service",
+		       both ? machine : path, both ? " or " : "", both ? path : "");
+}
+
 int cli_ask_daemon(const char *given, json_t *request, json_t **ret, Err *err)
 {
 	_cleanup_free_ char *path = NULL;
@@ -40,10 +52,7 @@ int cli_ask_daemon(const char *given, json_t *request, json_t **ret, Err *err)
 	}
 	r = control_ask(path, request, ret, err);
 	if (r == -ENOENT || r == -ECONNREFUSED)
-		return err_set(err, r,
-			       "no daemon runs here: nobody answers at %s; start 'dream daemon' or "
-			       "dream.service",
-			       path);
+		return nobody_answers(given, path, r, err);
 	if (r == -EACCES)
 		return err_set(err, r,
 			       "you may not reach the daemon at %s: only root, its own user and "

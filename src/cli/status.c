@@ -51,10 +51,11 @@ static int look_alone(const Options *o, const Err *why, json_t **ret)
 	bool failed = false;
 	Err err = ERR_INIT;
 	/* A configuration with mistakes, which were just said, is no reason to say nothing. */
-	bool unread = cli_read(o->config, NULL, &plan, &store) != 0;
+	bool no_plan = (o->config || cli_has_config()) && cli_open(o->config, &plan) != 0;
 	int r = cli_store_path(plan, &path);
 	if (r)
 		return r;
+	bool unread = no_plan || cli_store(plan, STORE_READ, &store) != 0;
 	_cleanup_free_ char *dir = path_dir(path);
 	if (!dir)
 		return cli_oom();
@@ -75,9 +76,11 @@ static int look_alone(const Options *o, const Err *why, json_t **ret)
 	if (unread)
 		js_set(json_object_get(s, "production"), "version", json_null(), &failed);
 	if (unread)
-		failed |= json_array_append_new(json_object_get(s, "problems"),
-						js_text("neither the configuration nor the store "
-							"could be read")) < 0;
+		failed |= json_array_append_new(
+			      json_object_get(s, "problems"),
+			      js_text(no_plan ? "the configuration could not be read, so "
+						"it is not known which store is meant"
+					      : "the store could not be read")) < 0;
 	if (asked < 0)
 		failed |=
 		    json_array_append_new(json_object_get(s, "problems"), js_text(err.msg)) < 0;

@@ -140,6 +140,19 @@ def a_standard_stream_that_is_closed_is_no_other_file():
         assert home.dream("lineage", "verify", "-c", example).code == 0
 
 
+def what_status_could_not_read_is_what_it_names():
+    from tap import SOURCE
+    with Home() as home:
+        (home.path / "dream.yaml").write_text("version: 1\nexperimints: []\n")
+        done = home.dream("status")
+        assert done.code == 0 and "the configuration could not be read" in done.out, done
+        example = (SOURCE / "examples/rtx3060.yaml").read_text().replace("../boxes", str(SOURCE / "boxes"))
+        (home.path / "dream.yaml").write_text(example.replace("run:\n", "run:\n  store: box/store.db\n", 1))
+        (home.path / "box/store.db").mkdir(parents=True)
+        done = home.dream("status")
+        assert done.code == 0 and "the store could not be read" in done.out and "configuration" not in done.out, done
+
+
 def a_name_that_there_is_not_is_not_taken_for_nothing_measured():
     from tap import SOURCE
     example = str(SOURCE / "examples/rtx3060.yaml")
@@ -164,5 +177,6 @@ run_cases([
     a_store_that_was_named_and_is_not_there_is_a_mistake,
     a_full_disk_under_standard_output_is_a_failure,
     a_standard_stream_that_is_closed_is_no_other_file,
+    what_status_could_not_read_is_what_it_names,
     a_name_that_there_is_not_is_not_taken_for_nothing_measured,
 ])
