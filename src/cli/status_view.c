@@ -153,21 +153,6 @@ static const char *next_words(const char *phase)
 	return NULL;
 }
 
-static void evidence_line(const View *v, const json_t *details)
-{
-	_cleanup_(str_done) Str text = STR_INIT;
-	const char *key;
-	json_t *value;
-	json_object_foreach ((json_t *)(uintptr_t)details, key, value) {
-		if (json_is_object(value) || json_is_array(value))
-			continue;
-		str_addf(&text, "%s%s ", text.len ? ", " : "", key);
-		param_value_text(value, &text);
-	}
-	if (text.len)
-		line(v, "", "so far: %s", text.s);
-}
-
 static void downtime_line(const View *v, const json_t *list)
 {
 	_cleanup_(str_done) Str text = STR_INIT;
@@ -198,7 +183,6 @@ static void rollout_lines(const View *v, const json_t *r)
 		const char *text = json_string_value(json_array_get(steps, i));
 		line(v, "", "- %s", text ? text : "?");
 	}
-	evidence_line(v, json_object_get(r, "details"));
 	downtime_line(v, json_object_get(r, "downtime"));
 	if (next)
 		line(v, "", "next: %s", next);
