@@ -112,7 +112,7 @@ static HardEvent runs(UnitSeen *s, const char *unit, const UnitState *now, char 
 	if (was == UNIT_WAITING || was == UNIT_DOWN)
 		return HARD_NONE;
 	if (is_other(s, now)) {
-		(void)snprintf(words, size, "%s was restarted, and not by D-REAM", unit);
+		(void)snprintf(words, size, "%s was restarted by somebody else", unit);
 		return HARD_RESTARTED;
 	}
 	if (was == UNIT_UP && now->main_pid > 0 && s->main_pid > 0 &&
