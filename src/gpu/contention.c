@@ -63,16 +63,17 @@ static bool found(Contention *c, Tenant *t, ContentionKind kind, int64_t to_byte
 	if (t->found)
 		return false;
 	t->found = true;
+	t->finding = (ContentionFinding){
+	    .kind = kind,
+	    .pid = t->pid,
+	    .visible = t->visible,
+	    .from_bytes = t->before_bytes,
+	    .to_bytes = to_bytes,
+	    .sm_pct = t->peak_sm_pct,
+	    .at_us = at_us,
+	};
 	if (c->n_findings++ == 0)
-		c->first = (ContentionFinding){
-		    .kind = kind,
-		    .pid = t->pid,
-		    .visible = t->visible,
-		    .from_bytes = t->before_bytes,
-		    .to_bytes = to_bytes,
-		    .sm_pct = t->peak_sm_pct,
-		    .at_us = at_us,
-		};
+		c->first = t->finding;
 	return true;
 }
 
@@ -170,8 +171,18 @@ bool contention_activity(Contention *c, int64_t at_us, const GpuActivity *sample
 void contention_forget(Contention *c, pid_t pid)
 {
 	Tenant *t = find(c, pid);
-	if (t && !t->found)
-		*t = c->tenants[--c->n_tenants];
+	if (!t)
+		return;
+	*t = c->tenants[--c->n_tenants];
+	c->n_findings = 0;
+	c->first = (ContentionFinding){0};
+	for (size_t i = 0; i < c->n_tenants; i++) {
+		const Tenant *other = &c->tenants[i];
+		if (!other->found)
+			continue;
+		if (c->n_findings++ == 0 || other->finding.at_us < c->first.at_us)
+			c->first = other->finding;
+	}
 }
 
 /* --- Words ----------------------------------------------------------------------------------- */

@@ -49,6 +49,7 @@ typedef struct Tenant {
 	int looks, missing;
 	int active, peak_sm_pct;
 	uint64_t sample_us;
+	ContentionFinding finding; /* of one that was found */
 } Tenant;
 
 typedef struct Contention {
@@ -68,7 +69,7 @@ bool contention_look(Contention *c, int64_t at_us, bool starting, const GpuProce
 		     size_t n);
 /* Samples of foreign processes. */
 bool contention_activity(Contention *c, int64_t at_us, const GpuActivity *samples, size_t n);
-/* It is one of ours after all. */
+/* It is one of ours after all: what was found about it never was. */
 void contention_forget(Contention *c, pid_t pid);
 
 /* "process 4711 (ollama.service) came 12.3 s after the start and holds 500 MiB". `who` in words, ""

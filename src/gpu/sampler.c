@@ -156,8 +156,11 @@ static bool is_starting(const Sampler *s)
 static void note_contention(Sampler *s)
 {
 	const ContentionFinding *f = &s->contention.first;
-	if (s->contention_words[0] || f->kind == CONTENTION_NONE)
+	if (f->kind == CONTENTION_NONE)
+		s->contention_words[0] = '\0';
+	if (f->kind == CONTENTION_NONE || (s->contention_words[0] && s->worded_us == f->at_us))
 		return;
+	s->worded_us = f->at_us;
 	contention_words(f, sampler_who(s, f->pid), s->begin_us, s->contention_words,
 			 sizeof(s->contention_words));
 }
@@ -337,6 +340,24 @@ int sampler_add(Sampler *s, const Owner *o)
 static Owned *owned_of(Sampler *s, int handle)
 {
 	return handle >= 0 && (size_t)handle < s->n_owned ? &s->owned[handle] : NULL;
+}
+
+int sampler_own(Sampler *s, int handle, const Owner *o)
+{
+	Owned *w = owned_of(s, handle);
+	ProcStat st = {0};
+	char *cgroup = o->cgroup ? strdup(o->cgroup) : NULL;
+	if (!w || (o->cgroup && !cgroup)) {
+		free(cgroup);
+		return w ? -ENOMEM : 0;
+	}
+	if (o->leader > 0)
+		(void)procstat_read(o->leader, &st);
+	free(w->cgroup);
+	w->cgroup = cgroup;
+	w->leader = st.id;
+	s->ask_again = true;
+	return 0;
 }
 
 void sampler_ready(Sampler *s, int handle)

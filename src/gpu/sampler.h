@@ -36,6 +36,9 @@ DEFINE_CLEANUP(Sampler *, sampler_free)
 /* From now on these processes are a service's of ours; the strings are copied. The handle, or
  * -E2BIG. */
 int sampler_add(Sampler *s, const Owner *o);
+/* Its processes are others than they seemed to be: a container's are no children of who asked for
+ * it. What was found about them in the meantime is taken back. -ENOMEM. */
+int sampler_own(Sampler *s, int handle, const Owner *o) _must_check_;
 /* It has started: until then a neighbour that gives memory back is contention too, because it
  * disturbs a server that measures what is free. */
 void sampler_ready(Sampler *s, int handle);

@@ -46,6 +46,7 @@ struct Sampler {
 	int64_t used_peak_bytes, unattributed_peak_bytes;
 	bool bytes_known, activity_known;
 	char contention_words[320], hardware_words[160];
+	int64_t worded_us; /* when it happened what contention_words are about */
 	SeenXid xids[SAMPLER_XIDS_MAX];
 	size_t n_xids;
 };

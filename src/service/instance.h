@@ -66,6 +66,9 @@ typedef struct InstanceHandler {
 	/* It is not running any more: it died, could not start, was not ready in time, or was
 	 * stopped. Once. */
 	void (*ended)(void *ctx, Instance *i);
+	/* instance_owner() is another: the processes of a container are found some time after it
+	 * was asked for. May be NULL. */
+	void (*moved)(void *ctx, Instance *i);
 } InstanceHandler;
 
 /* A busy port, a program that is not there and the like come to ended(), not here. */

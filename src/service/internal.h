@@ -33,6 +33,7 @@ struct Instance {
 	char *container; /* the name of the container that a child of ours runs; NULL */
 	char *container_program;
 	pid_t container_pid;
+	int64_t container_look_us; /* the next time that it is asked for */
 
 	/* As a unit. */
 	char *unit, *cgroup, *trial;

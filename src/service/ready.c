@@ -20,6 +20,7 @@ enum {
 	HEALTH_MAX = 1 << 20,
 	ANSWER_MAX = 4 << 20,
 	FOREIGN_LOOKS = 3,
+	CONTAINER_LOOK_US = 500000,
 };
 
 static int on_tick(sd_event_source *s, uint64_t at, void *ctx);
@@ -66,6 +67,24 @@ static const char *fault_words(HttpFault f)
 	return (unsigned)f < HTTP_FAULT_MAX_ ? words[f] : "";
 }
 
+/* --- Containers ------------------------------------------------------------------------------ */
+
+/* Its processes are the container daemon's children, and use the GPU long before they listen. */
+static void find_container(Instance *i)
+{
+	const char *const argv[] = {i->container_program, "inspect",	"-f",
+				    "{{.State.Pid}}",	  i->container, NULL};
+	ProcSpec spec = {.argv = argv, .stdin_path = "/dev/null", .stderr_fd = -1};
+	_cleanup_free_ char *out = NULL;
+	if (!i->container || i->container_pid > 0 || now_us() < i->container_look_us)
+		return;
+	if (proc_run(&spec, NULL, 0, 64, LOOK_TIMEOUT_US, &out, NULL, NULL) >= 0)
+		i->container_pid = (pid_t)strtol(out, NULL, 10);
+	i->container_look_us = now_us() + CONTAINER_LOOK_US;
+	if (i->container_pid > 0 && i->h->moved)
+		i->h->moved(i->ctx, i);
+}
+
 /* --- Whose port ------------------------------------------------------------------------------ */
 
 /* An answer must come from our own process. A port whose owner cannot be seen is another user's, if
@@ -82,19 +101,15 @@ static bool check_port(Instance *i)
 		seen(i, "nothing listens on port %u", i->spec->port);
 		return false;
 	}
-	bool visible = geteuid() == 0 || (runs_as_child(i) && !i->spec->command->user);
+	if (i->container && i->container_pid <= 0) {
+		seen(i, "its container is not running yet");
+		return false;
+	}
+	bool visible =
+	    geteuid() == 0 || (runs_as_child(i) && !i->spec->command->user && !i->container);
 	if (pid > 0 ? owner_has(&o, pid) : !visible) {
 		i->port_is_ours = true;
 		return true;
-	}
-	if (i->container && i->container_pid == 0) {
-		const char *const argv[] = {i->container_program, "inspect",	"-f",
-					    "{{.State.Pid}}",	  i->container, NULL};
-		ProcSpec spec = {.argv = argv, .stdin_path = "/dev/null", .stderr_fd = -1};
-		_cleanup_free_ char *out = NULL;
-		if (proc_run(&spec, NULL, 0, 64, LOOK_TIMEOUT_US, &out, NULL, NULL) >= 0)
-			i->container_pid = (pid_t)strtol(out, NULL, 10);
-		return false;
 	}
 	if (++i->foreign < FOREIGN_LOOKS)
 		return false;
@@ -373,6 +388,7 @@ static int on_tick(sd_event_source *s, uint64_t at, void *ctx)
 		again(i);
 		return 0;
 	}
+	find_container(i);
 	int r = i->client ? look_http(i, &err) : look_plain(i, &err);
 	if (r < 0)
 		instance_abort(i, "it cannot be asked whether it is ready: %.180s", err.msg);

@@ -30,6 +30,15 @@ static void on_ready(void *ctx, Instance *i)
 		p->was_ready = true;
 }
 
+static void on_moved(void *ctx, Instance *i)
+{
+	Worker *w = ctx;
+	Party *p = party_of(w, i);
+	Owner o = instance_owner(i);
+	if (p && w->sampler && sampler_own(w->sampler, p->sampled, &o) < 0)
+		worker_over(w, OUTCOME_MEASURE_FAILED, NULL, "out of memory");
+}
+
 /* The manager stops what is bound to the guard when that ends, which we may hear of later. */
 static bool production_returns(const Worker *w)
 {
@@ -73,7 +82,8 @@ static InstanceLimits limits_of(const ServiceLimits *l)
 
 static int launch(Worker *w, Party *p, Err *err)
 {
-	static const InstanceHandler handler = {.ready = on_ready, .ended = on_ended};
+	static const InstanceHandler handler = {
+	    .ready = on_ready, .ended = on_ended, .moved = on_moved};
 	bool units = w->job.spec.allocation.as == AS_UNITS;
 	InstanceSpec spec = {
 	    .name = p->spec->name,

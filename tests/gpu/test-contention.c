@@ -250,6 +250,30 @@ TEST(one_who_proves_to_be_ours_is_forgotten)
 	free(c);
 }
 
+TEST(what_was_found_about_one_of_ours_is_taken_back)
+{
+	Contention *c = with_tenant();
+	GpuProcess p[3] = {{8, GPU_COMPUTE, MIB(900), true},
+			   {7, GPU_COMPUTE, MIB(500), true},
+			   {9, GPU_COMPUTE, MIB(300), true}};
+	for (int k = 1; k < 4; k++)
+		contention_look(c, k, true, p, 2);
+	CHECK_INT(c->first.pid, 8);
+	for (int k = 4; k < 7; k++)
+		contention_look(c, k, true, p, 3);
+	CHECK_INT(c->n_findings, 2);
+	contention_forget(c, 8);
+	CHECK_INT(c->n_findings, 1);
+	CHECK_INT(c->first.pid, 9);
+	CHECK_INT(c->first.to_bytes, MIB(300));
+	contention_forget(c, 9);
+	CHECK_INT(c->n_findings, 0);
+	CHECK_INT(c->first.kind, CONTENTION_NONE);
+	for (int k = 7; k < 12; k++)
+		CHECK(!contention_look(c, k, true, p + 1, 1));
+	free(c);
+}
+
 TEST(the_first_finding_is_kept_and_the_others_counted)
 {
 	Contention *c = with_tenant();

@@ -179,6 +179,29 @@ TEST(a_service_of_ours_that_was_stopped_may_go_and_another_may_come)
 	bench_end(&b);
 }
 
+/* As with a container: who was asked for it is not who runs in it. */
+TEST(a_service_whose_processes_are_known_late_is_no_contention)
+{
+	Bench b = {.twin = twin_make()};
+	bench_start(&b, 0);
+	Guest client = guest_start(&b.twin, 0, false), server = guest_start(&b.twin, 3000, false);
+	int handle = add(&b, "judge", &client);
+	SamplerReport r = run_until_contended(&b, 20);
+	CHECK(r.contended);
+	CHECK_OK(sampler_own(b.sampler, handle, &(Owner){.name = "judge", .leader = server.pid}));
+	r = run_looks(&b, 3);
+	CHECK(!r.contended);
+	CHECK_STR(r.contention, "");
+	CHECK_INT(r.peak_bytes[handle], 3000LL << 20);
+	Guest other = guest_start(&b.twin, 200, false);
+	r = run_until_contended(&b, 20);
+	CHECK(r.contended && strstr(r.contention, "200 MiB"));
+	guest_end(&other);
+	guest_end(&server);
+	guest_end(&client);
+	bench_end(&b);
+}
+
 TEST(a_neighbour_that_leaves_disturbs_a_start_but_not_a_load)
 {
 	for (int ready = 0; ready < 2; ready++) {

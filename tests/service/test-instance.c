@@ -33,6 +33,7 @@ typedef struct Play {
 	InstanceSpec spec;
 	Instance *i;
 	int n_ready, n_ended;
+	pid_t moved_to; /* the leader of its processes then */
 	bool port_kept; /* somebody else's */
 } Play;
 
@@ -91,9 +92,16 @@ static void play_server(Play *s, const char *const *habits)
 	s->service.model = strdup("m");
 }
 
+static void on_moved(void *ctx, Instance *i)
+{
+	Play *s = ctx;
+	CHECK_INT(s->n_ready, 0);
+	s->moved_to = instance_owner(i).leader;
+}
+
 static void start(Play *s)
 {
-	static const InstanceHandler h = {.ready = on_ready, .ended = on_ended};
+	static const InstanceHandler h = {.ready = on_ready, .ended = on_ended, .moved = on_moved};
 	Err err = ERR_INIT;
 	int r = instance_start(s->loop, s->http, &s->spec, &h, s, &s->i, &err);
 	if (r < 0)
@@ -564,6 +572,7 @@ TEST(a_container_is_its_own_service_and_is_removed_with_its_client)
 	Proc outside = container_daemon(state, docker, port);
 	run_to_ready(&s);
 	CHECK_INT(instance_owner(s.i).leader, outside.pid);
+	CHECK_INT(s.moved_to, outside.pid);
 	instance_stop(s.i);
 	run_to_end(&s);
 	struct pollfd ended = {.fd = outside.pidfd, .events = POLLIN};
