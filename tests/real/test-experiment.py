@@ -16,7 +16,7 @@ from servers import FILES, LLAMA, WHISPER, Box, clips, language_model, run_all, 
 
 LARGE = bool(os.environ.get("DREAM_SOAK"))
 SIZE = dict(requests=140, n_clips=140, candidates=12, generations=4, wall=1500, pairs=6, trial=300) if LARGE else \
-    dict(requests=24, n_clips=16, candidates=6, generations=1, wall=220, pairs=4, trial=30)
+    dict(requests=24, n_clips=16, candidates=6, generations=1, wall=220, pairs=4, trial=60)
 
 CONFIG = """
 version: 1
@@ -105,7 +105,7 @@ class Trials:
     def eval(self, *args):
         return self.end(self.start(*args))
 
-    def end(self, p, seconds=60):
+    def end(self, p, seconds=150):
         out, err = p.communicate(timeout=seconds)
         assert out, err.decode()
         m = json.loads(out)["measurement"]
@@ -174,7 +174,7 @@ def spoilt(m):
 
 
 def a_trial_measures_both_services_together():
-    with Trials(requests=60, n_clips=40) as t:  # enough for a median, even where neighbours are alike
+    with Trials(requests=60, n_clips=40, trial=120) as t:  # enough for a median, even where neighbours are alike
         m = t.eval()
         for _ in range(2):
             m = t.eval() if spoilt(m) else m

@@ -3,13 +3,14 @@
 import hashlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from servers import (FILES, LLAMA, TOOLS, Server, busy_port, clips, end_of, language_model, llama, llama_command,  # noqa: E402
-                     make, run_all, speech_model, whisper, whisper_command)
+                     make, run_all, speech_model, wait_until, whisper, whisper_command)
 
 
 def cut(path, to):
@@ -20,12 +21,19 @@ def cut(path, to):
     return short
 
 
+def catches(pid, number):
+    with open(f"/proc/{pid}/status") as f:
+        return int(re.search(r"^SigCgt:\s+(\w+)$", f.read(), re.M)[1], 16) >> (number - 1) & 1
+
+
 def a_process_is_the_server_itself():
     with llama() as s:
         assert os.readlink(f"/proc/{s.process.pid}/exe") == os.path.realpath(LLAMA)
         assert open(f"/proc/{s.process.pid}/cmdline").read().split("\0")[0] == LLAMA
+        # It answers a moment before it minds the signal.
+        wait_until(lambda: catches(s.process.pid, signal.SIGTERM), what="it does not mind SIGTERM")
         s.signal(signal.SIGTERM)
-        assert s.process.wait(10) == 0
+        assert s.process.wait(30) == 0
 
 
 def llama_answers_as_long_as_it_is_told():
