@@ -298,7 +298,7 @@ def run_one(program, case):
         if case["outcome"]:
             check_outcome(t, case, t.measurement())
         # Of a trial whose own process was killed, the guards clear up.
-        left = t.left(3 if case.get("again") else 0, not case.get("files_later"))
+        left = t.left(15 if case.get("again") else 0, not case.get("files_later"))
         assert not left, f"left: {left}"
         if case.get("secrets"):
             check_secrets(t, watched)
