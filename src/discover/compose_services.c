@@ -210,10 +210,58 @@ static int64_t others_bytes(const Parts *p)
 	return sum;
 }
 
+static double share_of(const FoundServer *s)
+{
+	return isfinite(s->start.share) && s->start.share > 0
+		   ? s->start.share
+		   : js_num(s->settings, "gpu_memory_utilization", 0.9);
+}
+
+static double non_kv_bytes(const FoundServer *s, double total)
+{
+	bool exact;
+	return share_of(s) * total - token_bytes(&s->start, &exact) * (double)s->start.kv_tokens;
+}
+
+/* As CUDA counts it, where the log says so. */
+static double total_of(const Parts *p, const FoundServer *s)
+{
+	const FoundGpu *g = &p->m->gpus[p->gpu];
+	if (s->start.total_bytes > 0)
+		return (double)s->start.total_bytes;
+	return (double)g->total_bytes - (g->reserved_bytes > 0 ? (double)g->reserved_bytes : 0);
+}
+
+/* What a fact holds for, as the configuration can say it: "32k" is a length to vLLM alone. */
+static bool is_key(const FoundServer *s)
+{
+	for (size_t i = 0; vllm_settings[i]; i++) {
+		const json_t *v = json_object_get(s->settings, vllm_settings[i]);
+		bool number = strncmp(vllm_settings[i], "max_", 4) == 0;
+		bool flag = strcmp(vllm_settings[i], "enforce_eager") == 0;
+		if (!v || (flag && json_is_boolean(v)))
+			continue;
+		if (number ? json_integer_value(v) < 1 || json_integer_value(v) > 1000000000
+			   : !json_is_string(v))
+			return false;
+	}
+	return true;
+}
+
+/* A log may be of another card, or say anything. */
+static bool is_fact(const Parts *p, const FoundServer *s)
+{
+	bool exact;
+	double total = total_of(p, s), token = token_bytes(&s->start, &exact);
+	double rest = non_kv_bytes(s, total);
+	return is_key(s) && token >= 1 && token <= 1 << 30 && rest >= 1 << 20 && rest <= total &&
+	       total <= 1e15;
+}
+
 static const Part *started_part(const Parts *p)
 {
 	for (size_t i = 0; i < p->n; i++)
-		if (p->list[i].s->start_known)
+		if (p->list[i].s->start_known && is_fact(p, p->list[i].s))
 			return &p->list[i];
 	return NULL;
 }
@@ -223,11 +271,8 @@ static void fact_yaml(const Part *part, double total, Str *out)
 	const FoundServer *s = part->s;
 	const VllmStart *st = &s->start;
 	bool exact = false;
-	double share = isfinite(st->share) && st->share > 0
-			   ? st->share
-			   : js_num(s->settings, "gpu_memory_utilization", 0.9);
-	double bytes = token_bytes(st, &exact);
-	double non_kv = share * total - bytes * (double)st->kv_tokens;
+	double share = share_of(s), bytes = token_bytes(st, &exact);
+	double non_kv = non_kv_bytes(s, total);
 	str_add(out, "      vllm:\n        -");
 	if (st->key.version) {
 		str_add(out, " version: ");
@@ -264,16 +309,14 @@ void compose_memory(const Parts *p, Str *out)
 	if (!part && vllm) {
 		yaml_comment(4, out,
 			     "What fits could be told before anything is started from one start-up "
-			     "log of vLLM, which was not found in the journal: see 'dream predict "
-			     "--from-log FILE'.");
+			     "log of vLLM, and none that tells it was found in the journal: see "
+			     "'dream predict --from-log FILE'.");
 		str_addc(out, '\n');
 	}
 	if (!part || g->total_bytes <= 0)
 		return;
 	bool cuda = part->s->start.total_bytes > 0;
-	double total = cuda ? (double)part->s->start.total_bytes : (double)g->total_bytes;
-	if (!cuda && g->reserved_bytes > 0)
-		total -= (double)g->reserved_bytes;
+	double total = total_of(p, part->s);
 	yaml_comment(4, out,
 		     "What fits, from the start-up log of %s: candidates that cannot start cost no "
 		     "trial. The total is %s.",

@@ -54,8 +54,9 @@ void tunes_done(Tune *t, size_t n)
 
 bool server_is_tunable(const FoundServer *s)
 {
+	/* A process may call itself anything, also nothing. */
 	return !s->refused && !is_container(s) && (*s->unit || s->pid > 0) && s->command.argv &&
-	       s->command.argv[0];
+	       s->command.argv[0] && *s->command.argv[0];
 }
 
 /* --- Values ---------------------------------------------------------------------------------- */
