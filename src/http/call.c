@@ -212,7 +212,7 @@ void call_wake(HttpCall *call, int64_t now)
 			conn_connect(call);
 		return;
 	}
-	int unasked = !conn ? call->unasked : conn->state == CONN_ASKING ? -ETIMEDOUT : 0;
+	int unasked = call->unasked;
 	bool in_time = now < call->deadline_us;
 	HttpFault fault = unasked				  ? HTTP_BROKER
 			  : !in_time				  ? HTTP_TIMEOUT

@@ -194,6 +194,8 @@ static int ask_broker(HttpCall *call, size_t address)
 	}
 	c->address = address;
 	give_to(c, call);
+	if (call->unasked != -EBADMSG && call->unasked != -EPERM)
+		call->unasked = -ETIMEDOUT; /* unless it answers; else what it last said is told */
 	return 0;
 }
 
@@ -364,7 +366,8 @@ static int take_socket(Conn *c, int fd)
 	(void)close(c->fd);
 	c->fd = fd;
 	c->state = CONN_CONNECTING;
-	c->call->unasked = 0;
+	if (c->call->unasked != -EBADMSG) /* the last one was wrong, and so may this one be */
+		c->call->unasked = 0;
 	timers_move(c->loop, c->call, connect_until(c->call));
 	set_quick(fd);
 	return epoll_ctl(c->loop->epfd, EPOLL_CTL_ADD, fd, &e) < 0 ? -errno : 0;
@@ -523,6 +526,7 @@ static bool make_open(Conn *c, uint32_t events)
 			unasked(c, -EBADMSG);
 			return false;
 		}
+		call->unasked = 0;
 		int r = opened(c);
 		if (r < 0) {
 			fail(c, HTTP_TLS, -r, "no memory for TLS", now_us());
