@@ -130,8 +130,10 @@ static int on_awake(sd_event_source *s, uint64_t usec, void *userdata)
 static void sleep_for(Runner *r, int64_t us)
 {
 	r->sleep = sd_event_source_disable_unref(r->sleep);
-	int e = sd_event_add_time_relative(r->loop, &r->sleep, CLOCK_MONOTONIC, (uint64_t)us, 0,
-					   on_awake, r);
+	/* From now, not from when the loop woke up: an epoch was written since. */
+	int64_t at_us = clock_mono_us(&clock_system) + us;
+	int e =
+	    sd_event_add_time(r->loop, &r->sleep, CLOCK_MONOTONIC, (uint64_t)at_us, 0, on_awake, r);
 	Err err = ERR_INIT;
 	if (e < 0)
 		runner_fault(r, err_set(&err, e, "cannot set a timer: %s", strerror(-e)), &err);

@@ -83,7 +83,7 @@ def an_interrupt_ends_with_4_and_the_same_command_goes_on():
             if b"ok" in line:
                 break
         p.send_signal(signal.SIGINT)
-        out, err = p.communicate(timeout=60)
+        out, err = p.communicate(timeout=200)
         assert p.returncode == 4, (p.returncode, out, err)
         box.verify()
         box.run()
@@ -103,7 +103,7 @@ def the_second_runner_of_an_experiment_is_told_who_holds_it():
             assert "already being run" in done.err and str(p.pid) in done.err, done
         finally:
             p.terminate()
-            p.communicate(timeout=60)
+            p.communicate(timeout=200)
 
 
 def different_experiments_in_one_store_run_side_by_side():
@@ -114,8 +114,8 @@ def different_experiments_in_one_store_run_side_by_side():
             f.write(two)
         a = box.start("run", "-c", box.config)
         b = box.start("run", "-c", other)
-        a.communicate(timeout=120)
-        b.communicate(timeout=120)
+        a.communicate(timeout=300)
+        b.communicate(timeout=300)
         assert a.returncode == 0 and b.returncode == 0
         rows = box.trials()
         assert {t[0] for t in rows} == {"spica_gpu_allocation", "other_allocation"}
@@ -475,12 +475,12 @@ experiments:
     with Box(config) as box:
         pids = os.path.join(box.dir, "pids")
         p = box.start("run", "-c", box.config, env=box.env(PIDS=pids))
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 100
         while not (os.path.exists(pids) and open(pids).read().strip()):
             assert time.monotonic() < deadline
             time.sleep(0.02)
         p.kill()
-        p.communicate(timeout=30)
+        p.communicate(timeout=100)
         child = int(open(pids).read().split()[0])
         while os.path.exists(f"/proc/{child}"):
             state = open(f"/proc/{child}/stat").read().rsplit(")", 1)[1].split()[0]
