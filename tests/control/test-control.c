@@ -1,6 +1,10 @@
 /* The daemon's socket: requests, answers, events, and whoever misuses it. */
 #include "bench.h"
 
+enum {
+	PATIENCE_US = 10000000
+};
+
 static void check_refused(const Bench *b, int fd, const char *request, const char *error)
 {
 	say(b, fd, request);
@@ -152,10 +156,10 @@ TEST(one_too_many_is_told_so_and_the_others_stay)
 		close(fd[i]);
 }
 
-/* Runs the loop until nobody is connected, at most a second. */
+/* Runs the loop until nobody is connected. */
 static void wait_until_alone(const Bench *b)
 {
-	int64_t until = clock_mono_us(&clock_system) + 1000000;
+	int64_t until = clock_mono_us(&clock_system) + PATIENCE_US;
 	while (b->c->n_clients > 0) {
 		int64_t left = until - clock_mono_us(&clock_system);
 		CHECK(left > 0);
@@ -173,7 +177,7 @@ TEST(whoever_is_silent_or_dawdles_is_dropped)
 	while (b.c->n_clients == 2) {
 		(void)!send(dawdler, "x", 1, MSG_NOSIGNAL | MSG_DONTWAIT);
 		CHECK_OK(sd_event_run(b.loop, 5000));
-		CHECK(clock_mono_us(&clock_system) - began < 1000000);
+		CHECK(clock_mono_us(&clock_system) - began < PATIENCE_US);
 	}
 	wait_until_alone(&b);
 	close(silent);
@@ -183,7 +187,7 @@ TEST(whoever_is_silent_or_dawdles_is_dropped)
 TEST(whoever_does_not_read_an_answer_is_dropped)
 {
 	__attribute__((cleanup(bench_done))) Bench b = {0};
-	bench_open(&b, NULL, 50000);
+	bench_open(&b, NULL, 500000); /* longer than it takes to ask */
 	int fd = client(&b);
 	say(&b, fd, "{\"do\": \"long\", \"bytes\": 1000000}\n");
 	CHECK_INT(b.c->n_clients, 1);
@@ -194,13 +198,13 @@ TEST(whoever_does_not_read_an_answer_is_dropped)
 TEST(whoever_follows_gets_every_event_and_may_be_silent)
 {
 	__attribute__((cleanup(bench_done))) Bench b = {0};
-	bench_open(&b, NULL, 20000);
+	bench_open(&b, NULL, 300000);
 	int fd = client(&b);
 	bool end;
 	say(&b, fd, "{\"do\": \"follow\"}\n");
 	json_auto_t *began = answer(&b, fd);
 	CHECK(js_bool(began, "ok", false));
-	int64_t until = clock_mono_us(&clock_system) + 100000;
+	int64_t until = clock_mono_us(&clock_system) + 600000;
 	while (clock_mono_us(&clock_system) < until)
 		CHECK_OK(sd_event_run(b.loop, 10000));
 	control_tell(b.c, json_pack("{s:i}", "event", 1));

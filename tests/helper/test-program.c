@@ -11,7 +11,7 @@
 #include "test.h"
 
 enum {
-	LONG_US = 20 * 1000000
+	LONG_US = 120 * 1000000
 };
 
 typedef struct Bench {

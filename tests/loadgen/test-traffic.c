@@ -476,15 +476,15 @@ TEST(it_stops_when_too_many_have_missed_their_limits)
 	Worker *w = work_begin(1000, 1000);
 	w->hang_after = 5;
 	Stream l = load(ARRIVALS_CONSTANT, 100, 0, 1000);
-	l.limit_us = 50000;
+	l.limit_us = 500000; /* no machine is so busy that the first five miss it */
 	TrafficStream s = stream(w, &l);
 	s.misses_max = 2;
 	int64_t began = stand_now_us();
 	stand_run(&w->stand, &s, 1);
 	const StreamResult *r = result(w, 0);
 	CHECK(r->stopped_early);
-	CHECK(stand_now_us() - began < 3000000);
-	CHECK(r->n > 7 && r->n < 300);
+	CHECK(stand_now_us() - began < 8000000); /* of ten seconds */
+	CHECK(r->n > 7 && r->n < 800);
 	CHECK_INT(r->exchanges[0].failed, EXCHANGE_OK);
 	CHECK_INT(r->exchanges[6].failed, EXCHANGE_UNFINISHED);
 	work_end(w);
@@ -513,13 +513,14 @@ TEST(stopped_in_the_middle_there_is_what_there_is)
 	while (stand_now_us() < until)
 		CHECK_OK(sd_event_run(w->stand.loop, 50000));
 	CHECK_INT(w->stand.told, 0);
-	CHECK_INT(w->stand.progress, 1);
+	CHECK(w->stand.progress >= 1);
 	w->stand.traffic = traffic_stop(w->stand.traffic, true);
 	CHECK_INT(w->stand.told, 1);
 	const StreamResult *r = result(w, 0);
-	CHECK(r->n > 150 && r->n < 300);
+	int64_t took_us = w->stand.result.ended_us - w->stand.result.began_us;
+	CHECK(r->n > 50 && (int64_t)r->n <= took_us / 5000 + 1);
 	CHECK_INT(r->exchanges[10].failed, EXCHANGE_OK);
-	CHECK(w->stand.result.ended_us - w->stand.result.began_us > 1000000);
+	CHECK(took_us > 1000000);
 	work_end(w);
 }
 
