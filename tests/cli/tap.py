@@ -6,6 +6,7 @@ import pathlib
 import subprocess
 import sys
 import tempfile
+import time
 import traceback
 
 DREAM = os.environ["DREAM"]
@@ -50,12 +51,29 @@ class Home:
     def __enter__(self):
         return self
 
+    def processes(self):
+        """The pid and arguments of every process that was started for this home, seen from the kernel."""
+        for entry in pathlib.Path("/proc").iterdir():
+            if entry.name.isdigit():
+                try:
+                    argv = (entry / "cmdline").read_text(errors="replace").split("\0")
+                except OSError:
+                    continue
+                if any(self.folder.name in arg for arg in argv):
+                    yield int(entry.name), argv
+
     def __exit__(self, *_):
+        """Whoever was killed leaves others that write into the home until they are gone, too."""
+        end = time.monotonic() + 60
+        while left := list(self.processes()):
+            if time.monotonic() > end:
+                raise AssertionError(f"they do not end: {left}")
+            time.sleep(0.02)
         self.folder.cleanup()
 
     def dream(self, *args, **kw):
         return Done(subprocess.run([DREAM, *map(str, args)], cwd=self.path, env=self.env, stdin=subprocess.DEVNULL,
-                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=100, **kw))
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=300, **kw))
 
     def json(self, *args):
         done = self.dream(*args, "--json")

@@ -4,6 +4,7 @@ KILLS say how it is killed at random."""
 import json
 import os
 import random
+import select
 import signal
 import socket
 import stat
@@ -11,8 +12,10 @@ import subprocess
 import threading
 import time
 
-from service import Daemon, until
+from service import PATIENCE_S, Daemon, until
 from tap import DREAM, run_cases
+
+SOON_S = 20  # TimeoutStopSec of dream.service
 
 
 def it_says_when_it_is_ready_and_what_it_does():
@@ -32,7 +35,7 @@ def sigterm_ends_it_within_seconds_and_leaves_no_socket():
             d.start()
             began = time.monotonic()
             assert d.stop(sig) == 0, d.said()
-            assert time.monotonic() - began < 3
+            assert time.monotonic() - began < SOON_S
             d.wait_told("STOPPING=1")
             assert not d.socket.exists()
 
@@ -57,12 +60,12 @@ def a_socket_that_a_killed_one_left_is_replaced():
 def a_configuration_with_mistakes_is_none():
     with Daemon("  run_window: sometimes\n") as d:
         d.spawn()
-        assert d.process.wait(10) == 2
+        assert d.process.wait(PATIENCE_S) == 2
         assert "run_window" in d.said(), d.said()
     with Daemon() as d:
         d.config.write_text("version: 1\nexperiments: 7\n")
         d.spawn()
-        assert d.process.wait(10) == 2, d.said()
+        assert d.process.wait(PATIENCE_S) == 2, d.said()
 
 
 def reload_takes_over_what_is_good_and_keeps_the_old_when_it_is_not():
@@ -161,18 +164,10 @@ def it_is_not_fed_when_the_loop_stands_still():
         d.spawn(WATCHDOG_USEC="300000")
         d.wait_told("WATCHDOG=1")
         d.process.send_signal(signal.SIGSTOP)
-        d.notify.settimeout(0.2)
-        try:
-            while True:
-                d.notify.recv(4096)
-        except TimeoutError:
-            pass
-        d.notify.settimeout(0.6)
-        try:
-            d.notify.recv(4096)
-            raise AssertionError("a daemon that stands still said something")
-        except TimeoutError:
-            pass
+        assert os.WIFSTOPPED(os.waitpid(d.process.pid, os.WUNTRACED)[1])
+        d.forget_told()
+        said = select.select([d.notify], [], [], 0.6)[0]
+        assert not said, "a daemon that stands still said something"
         d.process.send_signal(signal.SIGCONT)
 
 
@@ -194,7 +189,7 @@ def without_the_daemon_status_says_so_and_shows_the_rest():
 def a_run_is_started_in_its_window_and_what_it_proposes_waits():
     with Daemon("  probe_every: 0\n  run_window: 00:00-24:00\n  run_every: 1 h\n") as d:
         d.start()
-        until(lambda: d.status()["run"]["result"], 60)
+        until(lambda: d.status()["run"]["result"], 120)
         s = d.status()
         assert not s["run"]["running"] and s["run"]["ended_at_us"], s["run"]
         assert "better" in s["run"]["result"], s["run"]
@@ -234,7 +229,7 @@ def a_run_without_a_baseline_is_told_from_one_without_a_winner():
 echo '{"status": "start_failed", "reason": "no such card"}'
 """)
         d.start()
-        result = until(lambda: d.status()["run"]["result"], 60)
+        result = until(lambda: d.status()["run"]["result"], 120)
         assert "the baseline could not be measured" in result and "spica_gpu_allocation" in result, result
         assert "no such card" in result and "nothing better" not in result, result
         assert result[:40] in d.dream("status").out, d.dream("status").out
@@ -250,7 +245,7 @@ def a_run_that_measured_nothing_says_so():
         slow_down(d)
         (d.path / "slow.sh").write_text("#!/bin/sh\necho 'the driver is gone' >&2\nexit 7\n")
         d.start()
-        result = until(lambda: d.status()["run"]["result"], 60)
+        result = until(lambda: d.status()["run"]["result"], 120)
         assert "nothing could be measured" in result and "exit status 7" in result and "driver is gone" in result, result
 
 
@@ -262,12 +257,12 @@ class SilentHelper:
         self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.listener.bind(str(self.path))
         self.listener.listen(1)
-        self.listener.settimeout(10)
+        self.listener.settimeout(PATIENCE_S)
 
     def asked(self):
         """What it was asked, and the connection, which must be kept."""
         at, _ = self.listener.accept()
-        at.settimeout(10)
+        at.settimeout(PATIENCE_S)
         return json.loads(at.recv(65536)), at
 
     def __enter__(self):
@@ -286,8 +281,8 @@ def while_it_takes_back_without_a_store_systemd_waits_and_whoever_ends_it_is_hea
             assert request["do"] == "status", request
             d.wait_told("EXTEND_TIMEOUT_USEC=")
             began = time.monotonic()
-            assert d.stop(seconds=10) == 1
-            assert time.monotonic() - began < 2
+            assert d.stop() == 1
+            assert time.monotonic() - began < SOON_S
         assert "asked to end" in d.said(), d.said()
 
 
@@ -300,8 +295,8 @@ def a_run_ends_with_the_daemon_however_that_ends():
             assert d.status()["run"]["running"]
             began = time.monotonic()
             d.stop(sig)
-            assert time.monotonic() - began < 5
-            until(lambda: not d.runs(), 5)
+            assert time.monotonic() - began < SOON_S
+            until(lambda: not d.runs())
             # It has not had its turn, so it goes on at once.
             d.start()
             until(lambda: d.runs())
@@ -347,7 +342,7 @@ def a_store_that_cannot_be_opened_is_a_reason_not_to_begin():
     with Daemon() as d:
         (d.state / "dream.db").mkdir()
         d.spawn()
-        assert d.process.wait(20) == 1
+        assert d.process.wait(PATIENCE_S) == 1
         assert "dream.db" in d.said(), d.said()
 
 
@@ -376,7 +371,7 @@ def killed_at_any_moment_it_keeps_what_it_said():
             except (OSError, ValueError):
                 pass  # it died before it answered: the old and the new are both right
             killer.join()
-            assert d.process.wait(10) == -signal.SIGKILL, d.said()
+            assert d.process.wait(PATIENCE_S) == -signal.SIGKILL, d.said()
             d.forget_told()
         d.start()
         assert d.stop() == 0
