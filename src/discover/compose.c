@@ -340,9 +340,10 @@ int compose_simulated(const Machine *m, const char *by, const char *box, Str *ou
 			       "the example of the simulated box is not as expected");
 	nothing_text(m, &why);
 	yaml_comment(0, out,
-		     "Written by 'dream init' (%s). SIMULATED: nothing was found to tune on this "
-		     "machine, so this tunes a simulated box, an RTX 3060 with an LLM server and "
-		     "Whisper. Its results say nothing about any real machine.",
+		     "Written by 'dream init' (%s). SIMULATED: without a GPU and a model server "
+		     "there is nothing to tune on this machine, so this tunes a simulated box, an "
+		     "RTX 3060 with an LLM server and Whisper. Its results say nothing about any "
+		     "real machine.",
 		     by);
 	str_add(out, "#\n");
 	for (char *line = why.s, *end; line && *line; line = end) {
