@@ -332,15 +332,10 @@ static void join_containers(Machine *m)
 /* Whose port it is cannot be seen, or it leads into a container. */
 static bool may_lead_to(const Sightings *seen, const FoundServer *s, const Listener *l)
 {
-	static const char *const forwarders[] = {"docker-proxy", "rootlessport", "pasta",
-						 "pasta.avx2", "slirp4netns"};
 	const SeenProcess *holder = process_of(seen, l->pid);
 	if (!holder || !holder->argv || !holder->argv[0] || !*s->container)
 		return l->pid == 0;
-	for (size_t i = 0; i < sizeof(forwarders) / sizeof(*forwarders); i++)
-		if (strcmp(path_base(holder->argv[0]), forwarders[i]) == 0)
-			return true;
-	return false;
+	return port_is_forwarder(path_base(holder->argv[0]));
 }
 
 /* Of several addresses the one that is surest to answer. */

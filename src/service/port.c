@@ -194,6 +194,16 @@ bool port_is_taken(uint16_t port, pid_t *ret_pid)
 	return taken;
 }
 
+bool port_is_forwarder(const char *program)
+{
+	static const char *const names[] = {"docker-proxy", "rootlessport", "pasta", "pasta.avx2",
+					    "slirp4netns"};
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+		if (strcmp(program, names[i]) == 0)
+			return true;
+	return false;
+}
+
 int listeners(Listener **ret, size_t *ret_n, Err *err)
 {
 	Sockets s = {0};

@@ -11,6 +11,9 @@ int port_pick(const uint16_t *taken, size_t n_taken, uint16_t *ret, Err *err) _m
 /* Does somebody listen there? *ret_pid: who, 0 when it cannot be told. */
 bool port_is_taken(uint16_t port, pid_t *ret_pid);
 
+/* Does a program of this name listen for others, mostly for what runs in a container? */
+bool port_is_forwarder(const char *program);
+
 typedef struct Listener {
 	uint16_t port;
 	bool loopback; /* not reachable from outside */

@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "gpu/procid.h"
 #include "service/port.h"
 #include "worker/internal.h"
 
@@ -38,6 +39,17 @@ static bool is_this_machine(const char *host)
 	return strcasecmp(host, "localhost") == 0 || strcasecmp(host, name) == 0;
 }
 
+/* Who forwards into a container is not who runs there. */
+static bool is_forwarder(pid_t pid)
+{
+	char path[64], name[64];
+	(void)snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
+	if (procfile_read(path, name, sizeof(name)) < 0)
+		return false;
+	name[strcspn(name, "\n")] = '\0';
+	return port_is_forwarder(name);
+}
+
 static pid_t listener_of(const Party *p)
 {
 	HttpTarget target = {0};
@@ -46,7 +58,7 @@ static pid_t listener_of(const Party *p)
 	    is_this_machine(target.host) && !port_is_taken(target.port, &pid))
 		pid = 0;
 	httptarget_done(&target);
-	return pid;
+	return pid > 0 && is_forwarder(pid) ? 0 : pid;
 }
 
 static bool is_service(const char *cgroup)

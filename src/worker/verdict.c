@@ -246,12 +246,25 @@ static int write_evidence(Worker *w, Err *err)
 	return failed ? err_oom(err) : 0;
 }
 
+/* Whose processes are not known cannot be told from strangers: a service that is observed in
+ * another user's name, in a container or on another host. */
+static bool knows_all(const Worker *w)
+{
+	for (size_t i = 0; i < w->n_parties; i++) {
+		const Party *p = &w->parties[i];
+		if (!p->instance && p->client && p->owner.leader <= 0 && !p->spec->cpu)
+			return false;
+	}
+	return true;
+}
+
 int worker_conclude(Worker *w, Err *err)
 {
 	SamplerReport report, *gpu = NULL;
 	if (w->sampler) {
 		sampler_report(w->sampler, &report);
 		gpu = &report;
+		report.contended = report.contended && knows_all(w);
 	}
 	if (!w->over)
 		w->m.outcome = OUTCOME_OK;
