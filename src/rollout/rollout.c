@@ -240,6 +240,14 @@ static void call_off_going_back(Rollout *r, const Approver *by)
 	rollout_take_back(r, words ? words : "");
 }
 
+/* Somebody left it half done, or its approval is void: nobody has to say it a second time. */
+static bool is_about_to_go_back(const Rollout *r)
+{
+	return r->goal.version == 0 && r->later &&
+	       (r->pending == EVENT_ABORT || r->pending == EVENT_MOVED ||
+		r->pending == EVENT_EXPIRED);
+}
+
 int rollout_decide(Rollout *r, bool go_on, const Approver *by, Err *err)
 {
 	if (r->over || (go_on && r->m.phase != PHASE_ASKED))
@@ -249,6 +257,10 @@ int rollout_decide(Rollout *r, bool go_on, const Approver *by, Err *err)
 	/* Right after a restart of ours the person who took it up decides instead of policy. */
 	if (r->later && r->pending == EVENT_RESTARTED)
 		r->later = sd_event_source_disable_unref(r->later);
+	if (is_about_to_go_back(r))
+		return go_on ? err_set(err, -EINVAL, "it is being taken back already: %s",
+				       r->pending_words)
+			     : 0;
 	if (r->later)
 		return err_set(err, -EAGAIN, "the rollout is just taking a step; say it once more");
 	bool back = !r->promotion && r->goal.version > 0;

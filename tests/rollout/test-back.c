@@ -85,6 +85,25 @@ TEST(a_version_that_does_not_start_any_more_leaves_production_as_it_was)
 	expect_production(&s, GENERATION_1, 2);
 }
 
+/* `dream rollout --resume --abort`: what is taken up goes back anyway, and that is no reason to do
+ * nothing. */
+TEST(a_person_who_takes_up_what_goes_back_anyway_may_say_so)
+{
+	__attribute__((cleanup(stand_done))) Stand s;
+	Heard h = {0};
+	Rollout *r = NULL;
+	Err err = ERR_INIT;
+	stand_plain(&s, 0, true);
+	stand_take_up(&s, &h, &r);
+	CHECK_ERR(rollout_decide(r, true, &anna, &err), EINVAL);
+	CHECK(strstr(err.msg, "taken back"));
+	CHECK_OK(rollout_decide(r, false, &anna, &err));
+	CHECK(!stand_run(&s, &h));
+	rollout_free(r);
+	CHECK_INT(h.done, 1);
+	CHECK_INT(h.result, RESULT_ROLLED_BACK);
+}
+
 /* --- A rollout that was committed, and is watched --------------------------------------------- */
 
 static void keep_step(const Stand *s)
