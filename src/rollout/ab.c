@@ -140,9 +140,14 @@ static void ab_running(Rollout *r, MachineEvent e, const char *words)
 }
 
 /* The return at the end is not counted: it is made whatever it costs. */
-static bool is_too_dear(Rollout *r)
+static bool may_not_go_on(Rollout *r)
 {
 	_cleanup_(str_done) Str why = STR_INIT;
+	Err closed = ERR_INIT;
+	if (allowed_in_window(r, &closed) < 0) {
+		over(r, closed.msg);
+		return true;
+	}
 	if (!apply_is_too_dear(r, rollout_units_of(r, 1), &why))
 		return false;
 	over(r, why.s && !why.failed ? why.s : "out of memory");
@@ -156,7 +161,7 @@ static void next_block(Rollout *r)
 		over(r, "all blocks are done");
 		return;
 	}
-	if (is_too_dear(r))
+	if (may_not_go_on(r))
 		return;
 	rollout_say(r, NULL, "block %" PRIu32 " of %" PRIu32 ": %s=%s", a->block + 1,
 		    2 * a->spec.pairs, a->spec.parameter, a->values[value_now(a)]);

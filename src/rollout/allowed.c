@@ -31,6 +31,16 @@ int allowed_still(const Rollout *r, MachineEvent *ret, Err *err)
 	return moved ? err_set(err, -ESTALE, "the baseline is another one by now") : e;
 }
 
+int allowed_in_window(const Rollout *r, Err *err)
+{
+	const QuiesceSpec q = {.window = r->x->rollout.window};
+	int64_t now = clock_now_us(r->w.clock);
+	if (!q.window || quiesce_in_window(&q, now, quiesce_utc_offset_min(now)))
+		return 0;
+	return err_set(err, -EAGAIN, "production may be restarted from %s only (rollout.window)",
+		       q.window);
+}
+
 /* Once the commit is asked for it is decided; a way back needs no approval, but what is tried
  * after it does. */
 static bool needs_approval(const Machine *m)

@@ -104,9 +104,14 @@ bool apply_is_too_dear(const Rollout *r, uint32_t set, Str *why)
 	return false;
 }
 
-static bool costs_too_much(Rollout *r, uint32_t set)
+static bool may_not_restart(Rollout *r, uint32_t set)
 {
 	_cleanup_(str_done) Str why = STR_INIT;
+	Err closed = ERR_INIT;
+	if (allowed_in_window(r, &closed) < 0) {
+		rollout_later(r, EVENT_BUDGET, "%s", closed.msg);
+		return true;
+	}
 	if (!apply_is_too_dear(r, set, &why))
 		return false;
 	rollout_later(r, EVENT_BUDGET, "%s", why.s && !why.failed ? why.s : "out of memory");
@@ -127,7 +132,7 @@ void apply_begin(Rollout *r)
 	_cleanup_(str_done) Str text = STR_INIT;
 	uint32_t set = rollout_units_of(r, r->flipped ^ r->m.target) | r->down;
 	/* Going back to what was good is never too dear. */
-	if (r->m.target != r->m.kept && costs_too_much(r, set))
+	if (r->m.target != r->m.kept && may_not_restart(r, set))
 		return;
 	r->flipped = r->m.target;
 	rollout_say(r, NULL, "applying: %s", rollout_mask_text(r, r->m.target, &text));
@@ -158,7 +163,7 @@ void apply_value(Rollout *r, const char *parameter, const char *value, BroughtUp
 void apply_cold(Rollout *r)
 {
 	uint32_t all = r->n_units == 32 ? UINT32_MAX : (1U << r->n_units) - 1;
-	if (costs_too_much(r, all))
+	if (may_not_restart(r, all))
 		return;
 	rollout_say(r, NULL,
 		    "cold start: all %zu managed units are started together, as after a "

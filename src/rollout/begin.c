@@ -241,16 +241,6 @@ static int find_approval(Rollout *r, Err *err)
 			      err);
 }
 
-static int in_window(const Rollout *r, Err *err)
-{
-	const QuiesceSpec q = {.window = r->x->rollout.window};
-	int64_t now = clock_now_us(r->w.clock);
-	if (!q.window || quiesce_in_window(&q, now, quiesce_utc_offset_min(now)))
-		return 0;
-	return err_set(err, -EAGAIN, "production may be restarted from %s only (rollout.window)",
-		       q.window);
-}
-
 /* What the promotion would do, and whether it is fit. Without `write` the store stays as it is. */
 static int examine(Rollout *r, const char *promotion, bool write, json_t **ret_status, Err *err)
 {
@@ -271,7 +261,7 @@ static int prepare(Rollout *r, const char *promotion, Err *err)
 	if (e >= 0)
 		e = find_approval(r, err);
 	if (e >= 0)
-		e = in_window(r, err);
+		e = allowed_in_window(r, err);
 	if (e >= 0)
 		e = see_production(r, status, err);
 	if (e >= 0)
@@ -403,7 +393,7 @@ int rollout_ab(const RolloutWorld *w, const AbSpec *spec, const Approver *by,
 		return err_oom(err);
 	int e = plan_ab(r, spec, &status, err);
 	if (e >= 0)
-		e = in_window(r, err);
+		e = allowed_in_window(r, err);
 	if (e >= 0)
 		e = see_production(r, status, err);
 	if (e >= 0)

@@ -2,6 +2,7 @@
  */
 #include "rollout/feedback.h"
 #include "rollout/internal.h"
+#include "rollout/machine_ways.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -12,6 +13,7 @@ enum {
 	 * spacing. */
 	CLOSE_FACTOR = 3,
 	PEOPLE_US = 5000000, /* how soon a person's word is seen */
+	WINDOW_LOOK_US = 1000000,
 };
 
 /* How far back production is remembered, and how far back the samples of other rollouts. */
@@ -192,6 +194,28 @@ static bool people_object(const Rollout *r)
 	return feedback_bad_since(r->w.store, r->key_hex, version, r->watch_at_us, &ignored) > 0;
 }
 
+/* What comes next restarts production, and has to wait for its window: what runs is looked at until
+ * then, and that counts, too. The clock may be set meanwhile, so it is asked again and again. */
+static bool waits_for_window(Rollout *r)
+{
+	Err why = ERR_INIT;
+	if (allowed_in_window(r, &why) >= 0 ||
+	    sd_event_source_set_time_relative(r->timer, WINDOW_LOOK_US) < 0 ||
+	    sd_event_source_set_enabled(r->timer, SD_EVENT_ONESHOT) < 0)
+		return false;
+	if (!r->waits_for_window)
+		rollout_say(r, NULL, "%s: looking on until then", why.msg);
+	r->waits_for_window = true;
+	return true;
+}
+
+static bool goes_on_with_a_restart(const Rollout *r, MachineEvent verdict)
+{
+	return r->m.phase == PHASE_WATCH &&
+	       (verdict == EVENT_NO_WORSE || verdict == EVENT_BETTER) &&
+	       !way_ends_here(&r->spec, &r->m);
+}
+
 static void end_watch(Rollout *r)
 {
 	_cleanup_(str_done) Str words = STR_INIT;
@@ -199,6 +223,8 @@ static void end_watch(Rollout *r)
 	if (objected)
 		str_add(&words, "somebody said that it is bad (dream feedback); ");
 	MachineEvent e = figures_verdict(&r->figures, &words);
+	if (!objected && goes_on_with_a_restart(r, e) && waits_for_window(r))
+		return;
 	guard_rest(r);
 	rollout_event(r, objected ? EVENT_WORSE : e,
 		      words.s && !words.failed ? words.s : "out of memory");
@@ -238,6 +264,8 @@ static int on_observed(sd_event_source *source, uint64_t usec, void *ctx)
 	Rollout *r = ctx;
 	(void)source, (void)usec;
 	size_t n = answered(&r->figures);
+	if (n > 0 && waits_for_window(r))
+		return 0;
 	guard_rest(r);
 	rollout_say(r, NULL, "%zu figures of production, %zu samples", r->figures.n, n);
 	rollout_event(r, n > 0 ? EVENT_OK : EVENT_NO_DATA,
@@ -258,6 +286,7 @@ static void run_timer(Rollout *r, int64_t for_us, sd_event_time_handler_t fn)
 void guard_observe(Rollout *r)
 {
 	char time[32];
+	Err closed = ERR_INIT;
 	guard_rest(r);
 	figures_forget(&r->figures);
 	r->observing = true;
@@ -265,7 +294,7 @@ void guard_observe(Rollout *r)
 		rollout_later(r, EVENT_ERROR, "out of memory");
 		return;
 	}
-	if (is_known(r)) {
+	if (is_known(r) && allowed_in_window(r, &closed) >= 0) {
 		guard_rest(r);
 		rollout_later(r, EVENT_OK, "enough is known of production as it is, from before");
 		return;
@@ -300,7 +329,7 @@ void guard_rest(Rollout *r)
 {
 	r->timer = sd_event_source_disable_unref(r->timer);
 	r->people = sd_event_source_disable_unref(r->people);
-	r->observing = r->watching = false;
+	r->observing = r->watching = r->waits_for_window = false;
 }
 
 void guard_done(Rollout *r)

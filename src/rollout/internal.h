@@ -151,6 +151,7 @@ struct Rollout {
 	Watch *watch;
 	WatchedService watched[ROLLOUT_UNITS_MAX]; /* what it was given */
 	bool watching, observing; /* samples count, for the judge or for the comparison */
+	bool waits_for_window;	  /* they would be enough */
 	Figures figures;
 	int64_t watch_at_us; /* realtime, when it began */
 	sd_event_source *timer, *people, *later, *end;
@@ -270,7 +271,9 @@ int rollout_preview_text(const Rollout *r, const json_t *status, Str *out) _must
 /* Does the approval hold, and is the baseline the one that it is for? *ret: what it means for the
  * machine when not; EVENT_ERROR: it cannot be told now. */
 int allowed_still(const Rollout *r, MachineEvent *ret, Err *err) _must_check_;
-/* From now on the machine is told when it is not so any more. */
+/* May production be restarted now, to go on? -EAGAIN with the sentence when. */
+int allowed_in_window(const Rollout *r, Err *err) _must_check_;
+/* From now on the machine is told when the approval does not hold any more. */
 int allowed_begin(Rollout *r, Err *err) _must_check_;
 void allowed_end(Rollout *r);
 

@@ -24,6 +24,7 @@ enum {
 typedef struct Stand {
 	Box box;
 	char socket[96], state[96], adopted[96], units_dir[96];
+	char edited[96]; /* while there is such a file the units are not what was adopted */
 	Plan *plan;
 	sd_event *loop;
 	Helper *helper;
@@ -59,7 +60,10 @@ static json_t *status_of(const Played *p)
 	for (size_t i = 0; i < STAND_UNITS; i++) {
 		json_object_set_new(values, p->s->units[i],
 				    json_pack("{s:s}", p->s->params[i], value_now(p, i)));
-		json_object_set_new(units, p->s->units[i], json_pack("{s:s}", "drift", ""));
+		json_object_set_new(
+		    units, p->s->units[i],
+		    json_pack("{s:s}", "drift",
+			      access(p->s->edited, F_OK) == 0 ? "it was edited" : ""));
 	}
 	json_t *change = p->open ? json_pack("{s:s, s:s, s:s, s:i}", "rollout", "other", "from",
 					     GENERATION_1, "to", "", "began_at_us", 1)
@@ -88,6 +92,17 @@ static json_t *restarted(Played *p, size_t i)
 	p->fresh[i] = !broken;
 	return json_pack("{s:s, s:s, s:{s:s}, s:i}", "result", broken ? "failed" : "done", "words",
 			 broken ? "it broke" : "", "state", "invocation", "0123", "took_us", 1);
+}
+
+static json_t *started_together(Played *p, const json_t *units)
+{
+	json_t *results = json_object(), *name;
+	size_t k;
+	json_array_foreach (units, k, name) {
+		size_t i = strcmp(json_string_value(name), p->s->units[0]) == 0 ? 0 : 1;
+		json_object_set_new(results, p->s->units[i], restarted(p, i));
+	}
+	return json_pack("{s:o}", "results", results);
 }
 
 static void flipped(Played *p, const char *to)
@@ -119,6 +134,8 @@ static json_t *played(Played *p, const json_t *o)
 		return readback_of(p, unit_number(p, o));
 	if (strcmp(what, "restart") == 0)
 		return restarted(p, unit_number(p, o));
+	if (strcmp(what, "cold") == 0)
+		return started_together(p, json_object_get(o, "units"));
 	if (strcmp(what, "begin") == 0) {
 		p->open = true;
 		p->from = p->current;
@@ -225,6 +242,7 @@ __attribute__((unused)) static void stand_new(Stand *s)
 	snprintf(s->state, sizeof(s->state), "%s/production", s->box.dir);
 	snprintf(s->adopted, sizeof(s->adopted), "%s/adopted", s->box.dir);
 	snprintf(s->units_dir, sizeof(s->units_dir), "%s/units", s->box.dir);
+	snprintf(s->edited, sizeof(s->edited), "%s/edited", s->box.dir);
 	s->places = (ProductionPlaces){
 	    .adopted_dir = s->adopted, .state_dir = s->state, .unit_dir = s->units_dir};
 	CHECK_OK(
@@ -262,6 +280,17 @@ __attribute__((unused)) static void stand_asks_nobody(const Stand *s)
 	}
 }
 
+/* One is watched, and answers whoever asks there for anything. */
+__attribute__((unused)) static void stand_answers(const Stand *s, uint16_t port)
+{
+	const Experiment *x = &s->plan->experiments[0];
+	ServiceSpec *services = x->services.items;
+	stand_asks_nobody(s);
+	for (size_t i = 0; i < x->services.n; i++)
+		if (services[i].unit)
+			CHECK(services[i].url = str_fmt("http://127.0.0.1:%u", port));
+}
+
 __attribute__((unused)) static void stand_done(Stand *s)
 {
 	helper_close(s->helper);
@@ -271,6 +300,12 @@ __attribute__((unused)) static void stand_done(Stand *s)
 	close(s->told), close(s->go), close(s->asked);
 	config_free(s->plan);
 	box_done(&s->box);
+}
+
+__attribute__((unused)) static void stand_edit(const Stand *s)
+{
+	int fd = open(s->edited, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	CHECK(fd >= 0 && close(fd) == 0);
 }
 
 __attribute__((unused)) static RolloutWorld stand_world(const Stand *s)
