@@ -207,6 +207,37 @@ static void committed(Rollout *r, const json_t *reply)
 	apply_written(r);
 }
 
+/* An edit that came after the last readback starts no process anew: what was watched is not what
+ * the next start makes of it. */
+static const char *edited(const Rollout *r, const json_t *status)
+{
+	const json_t *units = json_object_get(status, "units");
+	for (size_t i = 0; i < r->n_units; i++) {
+		const json_t *unit = json_object_get(units, r->units[i].name);
+		const char *drift = js_str(unit, "drift", "it is not adopted any more");
+		if (r->units[i].touched && *drift)
+			return drift;
+	}
+	return NULL;
+}
+
+static void looked_at(Rollout *r, const json_t *status)
+{
+	Err err = ERR_INIT;
+	const char *drift = edited(r, status);
+	if (drift) {
+		rollout_later(r, EVENT_MOVED, "%s", drift);
+		return;
+	}
+	/* A commit that could be written down nowhere is none that we make. */
+	if (unwritten_note(r, &err) < 0) {
+		rollout_later(r, EVENT_ERROR, "the commit cannot be noted: %s", err.msg);
+		return;
+	}
+	ask(r, json_pack("{s:s, s:s}", "do", "commit", "rollout", r->id),
+	    "the change cannot be committed", committed);
+}
+
 void apply_commit(Rollout *r)
 {
 	Err err = ERR_INIT;
@@ -219,13 +250,7 @@ void apply_commit(Rollout *r)
 		rollout_later(r, why, "%s", err.msg);
 		return;
 	}
-	/* A commit that could be written down nowhere is none that we make. */
-	if (unwritten_note(r, &err) < 0) {
-		rollout_later(r, EVENT_ERROR, "the commit cannot be noted: %s", err.msg);
-		return;
-	}
-	ask(r, json_pack("{s:s, s:s}", "do", "commit", "rollout", r->id),
-	    "the change cannot be committed", committed);
+	ask(r, json_pack("{s:s}", "do", "status"), "the helper does not answer", looked_at);
 }
 
 /* --- What really runs ------------------------------------------------------------------------- */
