@@ -223,7 +223,9 @@ int rolling_begin(Daemon *d, Err *err) _must_check_;
 int rolling_start(Daemon *d, const Wish *w, char **ret_words, Err *err) _must_check_;
 /* A commit that the store could not take is written down, when it can be now. */
 void rolling_settle(Daemon *d, const json_t *status);
-int rolling_decide(Daemon *d, bool go_on, const Approver *by, Err *err) _must_check_;
+/* *ret_words: what was called off before it began; NULL: the rollout that goes on was told. */
+int rolling_decide(Daemon *d, bool go_on, const Approver *by, char **ret_words,
+		   Err *err) _must_check_;
 /* Nothing is going on any more that the wish waited for. */
 void rolling_turn(Daemon *d);
 void rolling_done(Daemon *d);

@@ -222,6 +222,25 @@ static int abort_for(Daemon *d, const Wish *w, char **ret_words, Err *err)
 	return *ret_words ? 0 : err_oom(err);
 }
 
+static int check_pause(const Daemon *d, const Wish *w, Err *err)
+{
+	if (!d->pause.on || w->kind != WISH_ROLLOUT)
+		return 0;
+	return err_set(err, -EBUSY, "the daemon is paused by %s%s%s; 'dream resume' lets it go on",
+		       d->pause.by, *d->pause.why ? ": " : "", d->pause.why);
+}
+
+static void drop_wish(Daemon *d, const Approver *by)
+{
+	Rolling *g = &d->rolling;
+	if (g->wish.kind == WISH_NONE)
+		return;
+	name_it(g, &g->wish);
+	g->wish = (Wish){0};
+	daemon_say(d, LOG_INFO_, "rollout.dropped", "%s had not begun, and is called off by %s",
+		   g->what, by->name);
+}
+
 int rolling_start(Daemon *d, const Wish *w, char **ret_words, Err *err)
 {
 	Rolling *g = &d->rolling;
@@ -229,15 +248,16 @@ int rolling_start(Daemon *d, const Wish *w, char **ret_words, Err *err)
 		return abort_for(d, w, ret_words, err);
 	if (g->rollout)
 		return err_set(err, -EBUSY, "%s is going on", g->what);
-	if (g->wish.kind != WISH_NONE)
+	/* Who goes back does not wait behind what has not begun. */
+	if (g->wish.kind == WISH_BACK || (g->wish.kind != WISH_NONE && w->kind != WISH_BACK))
 		return err_set(err, -EBUSY, "another change of production waits to begin already");
-	if (d->pause.on && w->kind == WISH_ROLLOUT)
-		return err_set(err, -EBUSY,
-			       "the daemon is paused by %s%s%s; 'dream resume' lets it go on",
-			       d->pause.by, *d->pause.why ? ": " : "", d->pause.why);
+	drop_wish(d, &w->by);
+	int r = check_pause(d, w, err);
+	if (r < 0)
+		return r;
 	if (d->schedule.running)
 		return wait_for_run(d, w, ret_words, err);
-	int r = begin(d, w, err);
+	r = begin(d, w, err);
 	if (r < 0)
 		return r;
 	*ret_words = str_fmt("%s begins", g->what);
@@ -252,16 +272,23 @@ void rolling_turn(Daemon *d)
 	if (w.kind == WISH_NONE || g->rollout || d->schedule.running)
 		return;
 	g->wish = (Wish){0};
-	if (begin(d, &w, &err) == 0)
+	if (check_pause(d, &w, &err) == 0 && begin(d, &w, &err) == 0)
 		return;
 	name_it(g, &w);
 	daemon_say(d, LOG_ERROR_, "rollout.refused", "%s did not begin: %s", g->what, err.msg);
 	daemon_told(d, ALERT_REFUSED, err.msg);
 }
 
-int rolling_decide(Daemon *d, bool go_on, const Approver *by, Err *err)
+int rolling_decide(Daemon *d, bool go_on, const Approver *by, char **ret_words, Err *err)
 {
 	Rolling *g = &d->rolling;
+	*ret_words = NULL;
+	if (!g->rollout && !go_on && g->wish.kind != WISH_NONE) {
+		drop_wish(d, by);
+		schedule_turn(d);
+		*ret_words = str_fmt("%s had not begun, and is called off", g->what);
+		return *ret_words ? 0 : err_oom(err);
+	}
 	if (!g->rollout)
 		return err_set(err, -EINVAL, "no rollout is going on");
 	return rollout_decide(g->rollout, go_on, by, err);

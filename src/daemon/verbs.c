@@ -195,12 +195,15 @@ static int do_rollback(void *ctx, const ControlPeer *peer, const json_t *rq, jso
 	return r < 0 ? r : answer_words(words, ret, err);
 }
 
-static int go(Daemon *d, const ControlPeer *peer, const json_t *rq, bool on, Err *err)
+static int go(Daemon *d, const ControlPeer *peer, const json_t *rq, bool on, json_t **ret, Err *err)
 {
 	Approver by;
+	char *words = NULL;
 	int r = take_approver(peer, rq, &by, err);
 	if (r == 0)
-		r = rolling_decide(d, on, &by, err);
+		r = rolling_decide(d, on, &by, &words, err);
+	if (r == 0 && words)
+		return answer_words(words, ret, err);
 	if (r == 0)
 		daemon_say(d, LOG_INFO_, "rollout.decided", "%s says: %s%s%s", by.name,
 			   on ? "go on" : "take it back", *by.reason ? ", for " : "", by.reason);
@@ -209,14 +212,12 @@ static int go(Daemon *d, const ControlPeer *peer, const json_t *rq, bool on, Err
 
 static int do_continue(void *ctx, const ControlPeer *peer, const json_t *rq, json_t **ret, Err *err)
 {
-	(void)ret;
-	return go(ctx, peer, rq, true, err);
+	return go(ctx, peer, rq, true, ret, err);
 }
 
 static int do_abort(void *ctx, const ControlPeer *peer, const json_t *rq, json_t **ret, Err *err)
 {
-	(void)ret;
-	return go(ctx, peer, rq, false, err);
+	return go(ctx, peer, rq, false, ret, err);
 }
 
 static int do_feedback(void *ctx, const ControlPeer *peer, const json_t *rq, json_t **ret, Err *err)

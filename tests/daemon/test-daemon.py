@@ -316,6 +316,37 @@ def a_paused_daemon_begins_no_run_and_goes_on_when_it_is_resumed():
         until(lambda: d.runs())
 
 
+def hold_the_run(d):
+    """It is there, and does not end when it is asked to; only SIGKILL still ends it, or SIGCONT."""
+    pid = until(lambda: d.runs())[0]
+    until(lambda: d.status()["run"]["running"])
+    os.kill(pid, signal.SIGSTOP)
+    return pid
+
+
+def what_waits_for_a_run_is_called_off_by_whoever_goes_back_or_pauses():
+    with Daemon(SLOW) as d:
+        slow_down(d)
+        d.start()
+        hold_the_run(d)
+        waits = d.ask(do="rollout", promotion="first")
+        assert waits["ok"] and "when the scheduled run has ended" in waits["words"], waits
+        refused = d.ask(do="rollout", promotion="second")
+        assert not refused["ok"] and refused["error"] == "EBUSY", refused
+        assert "promotion first had not begun" in d.ask(do="abort")["words"] and "promotion first had not begun" in d.said()
+        assert d.ask(do="abort")["error"] == "EINVAL"
+        assert d.ask(do="rollout", promotion="second")["ok"]
+        back = d.ask(do="rollback")
+        assert back["ok"] and "when the scheduled run has ended" in back["words"], back
+        assert "promotion second had not begun" in d.said(), d.said()
+        until(lambda: "back to the version before did not begin" in d.said())  # nothing is adopted here
+        pid = hold_the_run(d)
+        assert d.ask(do="rollout", promotion="third")["ok"]
+        assert d.dream("pause", "exam week").code == 0
+        os.kill(pid, signal.SIGCONT)
+        until(lambda: "promotion third did not begin: the daemon is paused" in d.said())
+
+
 def followers_see_what_happens():
     with Daemon() as d:
         d.start()
@@ -392,5 +423,6 @@ if __name__ == "__main__":
                a_run_without_a_baseline_is_told_from_one_without_a_winner,
                a_run_that_measured_nothing_says_so, a_run_ends_with_the_daemon_however_that_ends,
                while_it_takes_back_without_a_store_systemd_waits_and_whoever_ends_it_is_heard,
-               a_paused_daemon_begins_no_run_and_goes_on_when_it_is_resumed, followers_see_what_happens,
+               a_paused_daemon_begins_no_run_and_goes_on_when_it_is_resumed,
+               what_waits_for_a_run_is_called_off_by_whoever_goes_back_or_pauses, followers_see_what_happens,
                a_store_that_cannot_be_opened_is_a_reason_not_to_begin, killed_at_any_moment_it_keeps_what_it_said])
