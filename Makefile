@@ -41,6 +41,7 @@ install: build
 
 # Files only: what was measured, decided and configured stays, and is named.
 uninstall:
+	tools/uninstall --look $(BUILD)
 	tools/install-done before-uninstall
 	tools/uninstall $(BUILD)
 	tools/install-done uninstall

@@ -107,6 +107,14 @@ def everything_is_installed_and_paths_are_the_prefixs():
                 assert "/usr/bin/dream" not in line and "/usr/libexec" not in line, line
 
 
+def without_the_build_that_installed_it_nothing_is_removed():
+    for look in ([], ["--look"]):
+        out = run(f"{SOURCE}/tools/uninstall", *look, "/tmp/nothing", ok=False, env=dict(os.environ, DESTDIR=str(DEST)))
+        assert out.startswith("tools/uninstall: nothing was removed: ") and "Traceback" not in out, out
+    run(f"{SOURCE}/tools/uninstall", "--look", BUILD, env=dict(os.environ, DESTDIR=str(DEST)))
+    assert len(files(DEST)) >= len(EXPECTED)
+
+
 def accounts_are_made_as_the_files_say():
     root = pathlib.Path("/tmp/root")
     (root / "etc").mkdir(parents=True)
@@ -478,7 +486,8 @@ def uninstall_takes_the_files_and_leaves_the_rest():
 
 
 if __name__ == "__main__":
-    run_cases([everything_is_installed_and_paths_are_the_prefixs, accounts_are_made_as_the_files_say,
+    run_cases([everything_is_installed_and_paths_are_the_prefixs, without_the_build_that_installed_it_nothing_is_removed,
+               accounts_are_made_as_the_files_say,
                it_starts_as_the_user_dream_and_is_ready, status_answers_and_sees_the_helper,
                approvers_reach_the_socket_and_others_do_not, the_journal_has_what_it_says_with_its_level,
                reload_reads_the_configuration_again, a_killed_daemon_comes_back_with_what_it_knew,
