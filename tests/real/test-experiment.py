@@ -56,12 +56,12 @@ experiments:
       bursty:
         capacity_max: {capacity}
         llm: {{arrivals: gamma, cv: 2, rate: 10, requests: {requests}, warmup: 1, prompt_tokens: {{median: 6}},
-              output_tokens: {{median: {tokens}, sigma: 0}}, limit: 1 s}}
+              output_tokens: {{median: {tokens}, max: {tokens}, sigma: 0}}, limit: 1 s}}
         stt: {{arrivals: closed, users: 1, requests: {n_clips}, warmup: 1, limit: 5 s}}
       steady:
         capacity_max: {capacity}
         llm: {{arrivals: closed, users: 1, requests: {requests}, warmup: 1, prompt_tokens: {{median: 6}},
-              output_tokens: {{median: {tokens}, sigma: 0}}, limit: 1 s}}
+              output_tokens: {{median: {tokens}, max: {tokens}, sigma: 0}}, limit: 1 s}}
         stt: {{arrivals: closed, users: 1, requests: {n_clips}, warmup: 1, limit: 5 s}}
     budget: {{wallclock_sec: {wall}, trial_timeout_sec: {trial}, max_candidates: {candidates},
              max_generations: {generations}, allow_gpu: false}}
@@ -156,9 +156,13 @@ def tokens_written(port):
         c.close()
 
 
+# Streams of a second and more, so that none is over before somebody has seen it begin.
+STREAMS = dict(contexts=[512, 8192], tokens=6000, requests=40)
+
+
 def in_mid_stream(trials, number):
     """Starts a trial with long streams and sends the signal to llama-server in the middle of one."""
-    p = trials.start()
+    p = trials.start("ctx=8192")
     pid, port = server_of(LLAMA)
     wait_until(lambda: tokens_written(port) > 50, what="no stream began")
     os.kill(pid, number)
@@ -300,7 +304,7 @@ def a_start_that_hangs_ends_in_time():
 
 
 def a_server_killed_in_mid_stream_is_a_crash_within_a_second():
-    with Trials(tokens=300, requests=40) as t:
+    with Trials(**STREAMS) as t:
         p, since = in_mid_stream(t, signal.SIGKILL)
         m = t.end(p)
         took = time.monotonic() - since
@@ -309,7 +313,7 @@ def a_server_killed_in_mid_stream_is_a_crash_within_a_second():
 
 
 def a_server_that_stands_still_ends_the_trial_at_its_deadline():
-    with Trials(tokens=300, requests=40, trial=8) as t:
+    with Trials(**STREAMS, trial=8) as t:
         p, since = in_mid_stream(t, signal.SIGSTOP)
         m = t.end(p)
         # The worker says so itself, where llama-server ends in the time that is left then; else who waits for it does.
