@@ -92,7 +92,8 @@ def completion_is_valid_in(shell):
     with tempfile.NamedTemporaryFile("w", suffix="." + shell) as f:
         f.write(done.out)
         f.flush()
-        p = subprocess.run([shell, "-n", f.name], stderr=subprocess.PIPE, text=True)
+        p = subprocess.run([shell, "-n", f.name], env=dict(os.environ, LC_ALL="C.UTF-8"), stderr=subprocess.PIPE,
+                           text=True)
     assert p.returncode == 0 and p.stderr == "", p.stderr
     for verb in VERBS:
         assert verb in done.out, verb

@@ -20,7 +20,7 @@ def session():
     with Home() as home:
         for name in ("examples", "boxes"):
             (home.path / name).symlink_to(SOURCE / name)
-        env = dict(home.env, PATH=os.path.dirname(DREAM) + ":" + os.environ["PATH"])
+        env = dict(home.env, PATH=os.path.dirname(DREAM) + ":" + os.environ["PATH"], LC_ALL="C.UTF-8")
         text = ""
         for command in COMMANDS:
             p = subprocess.run(["bash", "-c", command], cwd=home.path, env=env, stdin=subprocess.DEVNULL,
