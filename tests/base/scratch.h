@@ -1,9 +1,11 @@
 #pragma once
-/* A folder of its own for a test, removed with what is in it at the end of the block; in memory,
- * for those that write durably a thousand times would wait for the disk. */
+/* A folder of its own for a test, removed with what is in it at the end of the block; in memory
+ * where there is enough: those that write durably a thousand times would wait for the disk. */
 #include <ftw.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "test.h"
@@ -23,12 +25,18 @@ static inline void scratch_done(char **dir)
 	free(*dir);
 }
 
+static inline const char *scratch_root(void)
+{
+	struct statvfs v;
+	bool room = statvfs("/dev/shm", &v) == 0 && v.f_bavail > (256 << 20) / v.f_frsize;
+	return room && access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
+}
+
 static inline char *scratch_new(void)
 {
-	const char *tmp = getenv("TMPDIR"),
-		   *fast = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
+	const char *tmp = getenv("TMPDIR");
 	char *dir = NULL;
-	CHECK(asprintf(&dir, "%s/dream-test-XXXXXX", tmp ? tmp : fast) > 0);
+	CHECK(asprintf(&dir, "%s/dream-test-XXXXXX", tmp ? tmp : scratch_root()) > 0);
 	CHECK(mkdtemp(dir));
 	return dir;
 }

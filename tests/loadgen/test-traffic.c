@@ -376,11 +376,11 @@ TEST(nobody_waits_for_a_stream_in_the_background)
 	stand_run(&w->stand, s, 2);
 	const StreamResult *b = result(w, 1);
 	CHECK_INT(result(w, 0)->n, 20);
-	CHECK(b->n > 20 && b->n < 5000);
-	size_t unfinished = 0; /* of eight users some are always under way */
+	CHECK(b->n > 20 && b->n < 5000); /* of a hundred thousand */
+	size_t unfinished = 0;
 	for (size_t i = 0; i < b->n; i++)
 		unfinished += b->exchanges[i].failed == EXCHANGE_UNFINISHED;
-	CHECK(unfinished > 0 && unfinished <= 8);
+	CHECK(unfinished <= 8); /* all may just have been answered */
 	CHECK_INT(b->exchanges[0].failed, EXCHANGE_OK);
 	work_end(w);
 }
