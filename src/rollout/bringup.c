@@ -128,7 +128,9 @@ static void on_first_answer(void *ctx, int64_t ready_us, HardEvent e, const char
 {
 	Rollout *r = ctx;
 	RolloutUnit *u = unit_now(r);
-	r->up.first = NULL;
+	/* We are called from inside of it; the one before it is long out of its call. */
+	(void)first_answer_free(r->spent);
+	r->spent = TAKE_PTR(r->up.first);
 	if (r->up.how != BRING_ASK)
 		account(r, u);
 	if (ready_us < 0) {

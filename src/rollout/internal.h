@@ -147,7 +147,8 @@ struct Rollout {
 	Applying applying;
 	Survey survey;
 	BringUp up;
-	AbRun *ab; /* NULL: no A/B */
+	FirstAnswer *spent; /* the last that has ended; freed when nobody can be inside of it */
+	AbRun *ab;	    /* NULL: no A/B */
 	Watch *watch;
 	WatchedService watched[ROLLOUT_UNITS_MAX]; /* what it was given */
 	bool watching, observing; /* samples count, for the judge or for the comparison */

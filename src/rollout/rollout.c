@@ -298,6 +298,7 @@ Rollout *rollout_free(Rollout *r)
 		return NULL;
 	allowed_end(r);
 	bring_up_forget(r);
+	first_answer_free(r->spent);
 	stage_stop(r);
 	guard_done(r);
 	sd_event_source_disable_unref(r->later);
