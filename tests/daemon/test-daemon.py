@@ -3,6 +3,7 @@
 KILLS say how it is killed at random."""
 import json
 import os
+import pathlib
 import random
 import select
 import signal
@@ -321,6 +322,8 @@ def hold_the_run(d):
     pid = until(lambda: d.runs())[0]
     until(lambda: d.status()["run"]["running"])
     os.kill(pid, signal.SIGSTOP)
+    # Not at once: a SIGTERM that comes before goes first.
+    until(lambda: pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "T")
     return pid
 
 
