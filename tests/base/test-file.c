@@ -1,6 +1,5 @@
 #include "base/file.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -21,17 +20,6 @@ static void check_content(const char *path, const char *want)
 	CHECK_INT(len, strlen(want));
 }
 
-static int entries(const char *dir)
-{
-	DIR *d = opendir(dir);
-	int n = 0;
-	CHECK(d);
-	while (readdir(d))
-		n++;
-	closedir(d);
-	return n - 2;
-}
-
 TEST(what_is_written_reads_back)
 {
 	SCRATCH(dir);
@@ -43,7 +31,7 @@ TEST(what_is_written_reads_back)
 	struct stat st;
 	CHECK_OK(stat(path, &st));
 	CHECK_INT(st.st_mode & 0777, 0600);
-	CHECK_INT(entries(dir), 1);
+	CHECK_INT(scratch_count(dir), 1);
 }
 
 TEST(a_file_longer_than_the_limit_is_refused)
@@ -141,7 +129,7 @@ TEST(a_write_that_fails_leaves_the_old_file_and_nothing_else)
 	CHECK_OK(file_write(path, 0644, "old", 3, NULL));
 	CHECK_INT(write_under_limit(path), 0);
 	check_content(path, "old");
-	CHECK_INT(entries(dir), 1);
+	CHECK_INT(scratch_count(dir), 1);
 }
 
 TEST(a_rename_that_fails_leaves_no_temporary_file)
@@ -151,7 +139,7 @@ TEST(a_rename_that_fails_leaves_no_temporary_file)
 	Err err = ERR_INIT;
 	CHECK_OK(dir_make(in, 0755, NULL));
 	CHECK_ERR(file_write(path, 0644, "x", 1, &err), EISDIR);
-	CHECK_INT(entries(dir), 1);
+	CHECK_INT(scratch_count(dir), 1);
 	CHECK(strstr(err.msg, "cannot write '"));
 }
 

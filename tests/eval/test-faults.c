@@ -1,12 +1,12 @@
 /* Whatever an evaluator does becomes a typed outcome with a reason, leaves no process, descriptor
  * or memory behind, and the next trial goes on. All by real programs. */
-#include <dirent.h>
 #include <errno.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "scratch.h"
 #include "support.h"
 #include "test.h"
 
@@ -79,17 +79,6 @@ static const Fault faults[] = {
     {"does not read its request", "exec <&-; echo '" GOOD "'", OUTCOME_OK, NULL},
 };
 
-static int count_entries(const char *path)
-{
-	DIR *d = opendir(path);
-	int n = 0;
-	CHECK(d);
-	while (readdir(d))
-		n++;
-	closedir(d);
-	return n;
-}
-
 static void check_no_child(void)
 {
 	CHECK_INT(waitpid(-1, NULL, WNOHANG), -1);
@@ -101,7 +90,7 @@ TEST(every_fault_becomes_an_outcome_with_a_reason)
 	for (size_t i = 0; i < sizeof(faults) / sizeof(*faults); i++) {
 		const Fault *f = &faults[i];
 		printf("# %s\n", f->what);
-		int before = count_entries("/proc/self/fd");
+		int before = scratch_count("/proc/self/fd");
 		Measurement m = measure_shell(f->script);
 		if (m.outcome != f->outcome)
 			test_fail(__FILE__, __LINE__, "%s: %s", f->what, outcome_name(m.outcome));
@@ -113,7 +102,7 @@ TEST(every_fault_becomes_an_outcome_with_a_reason)
 				CHECK((unsigned char)*c >= ' ');
 		CHECK(m.outcome != OUTCOME_OK || measurement_get(&m, "stt_latency_ms"));
 		measurement_done(&m);
-		CHECK_INT(count_entries("/proc/self/fd"), before);
+		CHECK_INT(scratch_count("/proc/self/fd"), before);
 		check_no_child();
 	}
 }

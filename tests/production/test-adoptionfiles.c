@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "planned.h"
+#include "scratch.h"
 
 /* --- On the disk ------------------------------------------------------------------------------ */
 
@@ -24,10 +25,7 @@ static Here here(void)
 
 static void here_done(Here *h)
 {
-	_cleanup_free_ char *command = str_fmt("rm -rf '%s'", h->dir);
-	FILE *f = popen(command, "r");
-	if (f)
-		pclose(f);
+	(void)scratch_clear(h->dir);
 	productionplaces_done(&h->p);
 }
 

@@ -6,9 +6,9 @@
 #include <sys/ptrace.h>
 #include <sys/wait.h>
 
-#include "../base/scratch.h"
 #include "base/clock.h"
 #include "base/file.h"
+#include "scratch.h"
 #include "story.h"
 
 typedef struct Victim {

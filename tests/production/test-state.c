@@ -5,10 +5,10 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-#include "../base/scratch.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/str.h"
+#include "scratch.h"
 #include "story.h"
 
 static Production *open_it(const char *dir)

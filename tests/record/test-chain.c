@@ -2,6 +2,7 @@
 #include "fixture.h"
 
 #include "base/json.h"
+#include "key.h"
 
 static const ChainSpec any = {0};
 
@@ -212,25 +213,14 @@ static void sign_at(Links *l, size_t at, const SignKey *key)
 		CHECK_OK(record_hash(&l->r[i], &l->r[i - 1].hash, &l->r[i].hash));
 }
 
-static SignKey *make_key(const char *name, char public[PUBLIC_KEY_HEX_SIZE])
-{
-	SignKey *key = NULL;
-	char dir[] = "/tmp/dream-chain-XXXXXX", path[64];
-	CHECK(mkdtemp(dir));
-	snprintf(path, sizeof(path), "%s/%s", dir, name);
-	CHECK_OK(sign_key_load(path, &key, NULL));
-	sign_public_hex(key, public);
-	CHECK_INT(remove(path), 0);
-	CHECK_INT(remove(dir), 0);
-	return key;
-}
-
 TEST(a_signed_head_covers_what_came_before_it)
 {
 	Links l;
 	char public[PUBLIC_KEY_HEX_SIZE], other[PUBLIC_KEY_HEX_SIZE];
-	_cleanup_(sign_key_freep) SignKey *key = make_key("key", public);
-	_cleanup_(sign_key_freep) SignKey *stranger = make_key("other", other);
+	_cleanup_(sign_key_freep) SignKey *key = make_key();
+	sign_public_hex(key, public);
+	_cleanup_(sign_key_freep) SignKey *stranger = make_key();
+	sign_public_hex(stranger, other);
 	ChainSpec pinned = {.pinned_key_hex = public};
 
 	links_make(&l);
@@ -256,7 +246,8 @@ TEST(a_forged_signature_is_found)
 {
 	Links l;
 	char public[PUBLIC_KEY_HEX_SIZE];
-	_cleanup_(sign_key_freep) SignKey *key = make_key("key", public);
+	_cleanup_(sign_key_freep) SignKey *key = make_key();
+	sign_public_hex(key, public);
 	links_make(&l);
 	sign_at(&l, 8, key);
 	char *digit = strstr(l.r[8].body, "\"signature\": \"") + 20;

@@ -1,23 +1,10 @@
 /* Signed decisions: nothing in one can be changed, and one kind never stands in for another. */
 #include "test.h"
 
-#include <unistd.h>
-
 #include "base/json.h"
+#include "key.h"
 #include "record/decision.h"
 #include "record/promotion.h"
-
-static SignKey *make_key(void)
-{
-	char dir[] = "/tmp/dream-decision-XXXXXX", path[64];
-	SignKey *key = NULL;
-	CHECK(mkdtemp(dir));
-	snprintf(path, sizeof(path), "%s/key", dir);
-	CHECK_OK(sign_key_load(path, &key, NULL));
-	CHECK_INT(unlink(path), 0);
-	CHECK_INT(rmdir(dir), 0);
-	return key;
-}
 
 static json_t *approval(void)
 {

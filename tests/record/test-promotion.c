@@ -1,25 +1,12 @@
 /* Signing a promotion, and its YAML, read back by another parser than the one that wrote it. */
 #include "test.h"
 
-#include <unistd.h>
-
 #include "base/json.h"
 #include "base/rng.h"
 #include "conf/conf.h"
+#include "key.h"
 #include "record/promotion.h"
 #include "record/yaml.h"
-
-static SignKey *make_key(void)
-{
-	char dir[] = "/tmp/dream-promotion-XXXXXX", path[64];
-	SignKey *key = NULL;
-	CHECK(mkdtemp(dir));
-	snprintf(path, sizeof(path), "%s/key", dir);
-	CHECK_OK(sign_key_load(path, &key, NULL));
-	CHECK_INT(unlink(path), 0);
-	CHECK_INT(rmdir(dir), 0);
-	return key;
-}
 
 static json_t *body_new(void)
 {

@@ -8,6 +8,7 @@
 
 #include "base/file.h"
 #include "record/sign.h"
+#include "scratch.h"
 
 typedef struct Dir {
 	char dir[40], key[64];
@@ -22,9 +23,7 @@ static void dir_new(Dir *d)
 
 static void dir_done(const Dir *d)
 {
-	char command[64];
-	snprintf(command, sizeof(command), "rm -rf %s", d->dir);
-	CHECK_INT(system(command), 0);
+	CHECK_INT(scratch_clear(d->dir), 0);
 }
 
 static void write_key(const Dir *d, const char *text, mode_t mode)

@@ -8,6 +8,7 @@
 #include "record/promotion.h"
 #include "rollout/approval.h"
 #include "rollout/baseline.h"
+#include "scratch.h"
 #include "store/store.h"
 #include "test.h"
 
@@ -47,11 +48,9 @@ __attribute__((unused)) static void box_new(Box *b)
 
 __attribute__((unused)) static void box_done(Box *b)
 {
-	char command[96];
 	b->store = store_close(b->store);
 	b->key = sign_key_free(b->key);
-	snprintf(command, sizeof(command), "rm -rf %s", b->dir);
-	CHECK_INT(system(command), 0);
+	CHECK_INT(scratch_clear(b->dir), 0);
 }
 
 __attribute__((unused)) static SignKey *box_other_key(const Box *b)

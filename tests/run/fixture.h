@@ -4,6 +4,7 @@
 
 #include "base/json.h"
 #include "run/internal.h"
+#include "scratch.h"
 #include "test.h"
 
 typedef struct Fixture {
@@ -74,11 +75,9 @@ __attribute__((unused)) static void fixture_new(Fixture *f)
 
 __attribute__((unused)) static void fixture_done(Fixture *f)
 {
-	char command[96];
 	f->store = store_close(f->store);
 	f->plan = config_free(f->plan);
-	(void)snprintf(command, sizeof(command), "rm -rf %s", f->dir);
-	CHECK_INT(system(command), 0);
+	CHECK_INT(scratch_clear(f->dir), 0);
 }
 
 static void add_record(Fixture *f, const char *kind, json_t *body)

@@ -7,6 +7,7 @@
 
 #include "base/json.h"
 #include "base/rng.h"
+#include "scratch.h"
 #include "store/store.h"
 #include "test.h"
 
@@ -51,10 +52,8 @@ __attribute__((unused)) static void fixture_new(Fixture *f)
 
 static void fixture_done(Fixture *f)
 {
-	char command[96];
 	f->store = store_close(f->store);
-	snprintf(command, sizeof(command), "rm -rf %s", f->dir);
-	CHECK_INT(system(command), 0);
+	CHECK_INT(scratch_clear(f->dir), 0);
 }
 
 /* Trial number n of an experiment: every field set, a seventh of them failed. */

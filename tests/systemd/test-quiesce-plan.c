@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
-#include "base/scratch.h"
+#include "scratch.h"
 #include "service/quiesce_internal.h"
 #include "test.h"
 
