@@ -100,6 +100,20 @@ static inline void bench_open(Bench *b, const char *approvers, int64_t idle_us)
 	__attribute__((cleanup(bench_done))) Bench b = {0}; \
 	bench_open(&b, NULL, 0)
 
+/* The exit status of a child of ours that asks; the loop is turned until it has one. */
+static inline int bench_end_of(const Bench *b, pid_t pid)
+{
+	int status;
+	pid_t w;
+	do {
+		CHECK_OK(sd_event_run(b->loop, 10000));
+		w = waitpid(pid, &status, WNOHANG);
+		CHECK(w >= 0);
+	} while (w != pid);
+	CHECK(WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
 /* Whatever can be done now is done. */
 static inline void turn(const Bench *b)
 {

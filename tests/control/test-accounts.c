@@ -36,7 +36,6 @@ static void replace_line(const char *path, const char *begin, const char *line)
  * group than the account's first, whatever the files say now. */
 static int ask_as(const Bench *b, const char *account, const char *verb)
 {
-	int status;
 	const struct passwd *pw = getpwnam(account);
 	CHECK(pw);
 	pid_t pid = fork();
@@ -49,15 +48,7 @@ static int ask_as(const Bench *b, const char *account, const char *verb)
 			_exit(255);
 		_exit(-control_ask(b->path, json_pack("{s:s}", "do", verb), &v, &err));
 	}
-	for (;;) {
-		CHECK_OK(sd_event_run(b->loop, 10000));
-		pid_t w = waitpid(pid, &status, WNOHANG);
-		CHECK(w >= 0);
-		if (w == pid)
-			break;
-	}
-	CHECK(WIFEXITED(status));
-	return WEXITSTATUS(status);
+	return bench_end_of(b, pid);
 }
 
 static void bench_with(Bench *b, const char *approvers)

@@ -298,7 +298,6 @@ TEST(only_root_we_and_members_of_the_group_decide)
 /* In a process of its own, for it waits. 0, or the errno. */
 static int ask_elsewhere(const Bench *b, const char *verb)
 {
-	int status;
 	pid_t pid = fork();
 	CHECK(pid >= 0);
 	if (pid == 0) {
@@ -309,15 +308,7 @@ static int ask_elsewhere(const Bench *b, const char *verb)
 		bool good = r < 0 ? *err.msg : js_bool(v, "ok", false);
 		_exit(good ? -r : 255);
 	}
-	for (;;) {
-		CHECK_OK(sd_event_run(b->loop, 10000));
-		pid_t w = waitpid(pid, &status, WNOHANG);
-		CHECK(w >= 0);
-		if (w == pid)
-			break;
-	}
-	CHECK(WIFEXITED(status));
-	return WEXITSTATUS(status);
+	return bench_end_of(b, pid);
 }
 
 TEST(the_command_line_gets_the_answer_or_what_was_refused)

@@ -1,5 +1,5 @@
 /* Instances as child processes, with real programs that behave badly in one way each. */
-#include "service/instance.h"
+#include "play.h"
 
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -9,65 +9,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/clock.h"
 #include "base/file.h"
 #include "base/proc.h"
-#include "base/str.h"
 #include "service/output.h"
-#include "service/port.h"
-#include "service/strings.h"
-#include "test.h"
-
-enum {
-	SECOND = 1000000
-};
-
-/* --- A stage --------------------------------------------------------------------------------- */
-
-typedef struct Play {
-	sd_event *loop;
-	HttpLoop *http;
-	char dir[64];
-	ServiceSpec service;
-	ServerCommand command;
-	InstanceSpec spec;
-	Instance *i;
-	int n_ready, n_ended;
-	pid_t moved_to; /* the leader of its processes then */
-	bool port_kept; /* somebody else's */
-} Play;
-
-static void on_ready(void *ctx, Instance *i)
-{
-	Play *s = ctx;
-	(void)i;
-	s->n_ready++;
-}
-
-static void on_ended(void *ctx, Instance *i)
-{
-	Play *s = ctx;
-	(void)i;
-	s->n_ended++;
-}
-
-static void add_words(char ***list, const char *const *words)
-{
-	for (; *words; words++)
-		CHECK_OK(strings_add(list, strdup(*words)));
-}
-
-#define WORDS(...) ((const char *const[]){__VA_ARGS__, NULL})
 
 static void play_init(Play *s, const char *kind, const char *const *argv)
 {
-	Err err = ERR_INIT;
-	*s = (Play){.dir = "/tmp/dream-test-instance-XXXXXX"};
-	CHECK(mkdtemp(s->dir) != NULL);
-	CHECK_OK(sd_event_new(&s->loop));
-	CHECK_OK(httploop_new(s->loop, &s->http, &err));
-	add_words(&s->command.argv, argv);
-	add_words(&s->command.env, WORDS("ONLY=this"));
+	play_begin(s, argv, "ONLY=this");
 	s->spec = (InstanceSpec){.name = "judge",
 				 .kind = server_kind(kind),
 				 .service = &s->service,
@@ -90,76 +38,6 @@ static void play_server(Play *s, const char *const *habits)
 	add_words(&s->command.argv, habits);
 	s->spec.port = number;
 	s->service.model = strdup("m");
-}
-
-static void on_moved(void *ctx, Instance *i)
-{
-	Play *s = ctx;
-	CHECK_INT(s->n_ready, 0);
-	s->moved_to = instance_owner(i).leader;
-}
-
-static void start(Play *s)
-{
-	static const InstanceHandler h = {.ready = on_ready, .ended = on_ended, .moved = on_moved};
-	Err err = ERR_INIT;
-	int r = instance_start(s->loop, s->http, &s->spec, &h, s, &s->i, &err);
-	if (r < 0)
-		CHECK_STR(err.msg, "");
-}
-
-static void run_until(Play *s, const int *count)
-{
-	int64_t until = clock_mono_us(&clock_system) + 30 * SECOND;
-	while (*count == 0 && s->n_ended == 0) {
-		CHECK(clock_mono_us(&clock_system) < until);
-		CHECK_OK(sd_event_run(s->loop, SECOND));
-	}
-}
-
-static void run_to_ready(Play *s)
-{
-	start(s);
-	run_until(s, &s->n_ready);
-	if (s->n_ready != 1)
-		CHECK_STR(instance_end(s->i)->words, "ready");
-	CHECK_INT(instance_phase(s->i), INSTANCE_READY);
-}
-
-static void run_to_end(Play *s)
-{
-	run_until(s, &s->n_ended);
-	CHECK_INT(s->n_ended, 1);
-	CHECK_INT(instance_phase(s->i), INSTANCE_ENDED);
-}
-
-/* Nothing of it is left, whatever it was. */
-static void play_done(Play *s)
-{
-	Err err = ERR_INIT;
-	char *log = str_fmt("%s/judge.log", s->dir);
-	if (s->i && instance_phase(s->i) != INSTANCE_ENDED) {
-		instance_stop(s->i);
-		run_to_end(s);
-	}
-	if (instance_left(s->i, &err) < 0)
-		CHECK_STR(err.msg, "");
-	CHECK_INT(s->n_ended, 1);
-	instance_free(s->i);
-	unlink(log);
-	free(log);
-	CHECK_INT(rmdir(s->dir), 0);
-	servercommand_done(&s->command);
-	free(s->service.model);
-	free(s->service.ready_text);
-	httploop_free(s->http);
-	sd_event_unref(s->loop);
-}
-
-static bool said(Play *s, const char *text)
-{
-	size_t len;
-	return strstr(instance_output(s->i, &len), text) != NULL;
 }
 
 static void check_words(Play *s, const char *text)

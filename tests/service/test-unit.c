@@ -3,57 +3,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/clock.h"
 #include "base/proc.h"
-#include "base/str.h"
-#include "service/instance.h"
-#include "service/port.h"
-#include "service/strings.h"
-#include "test.h"
-
-enum {
-	SECOND = 1000000
-};
-
-typedef struct Play {
-	sd_event *loop;
-	HttpLoop *http;
-	Systemd *systemd;
-	char dir[64];
-	ServiceSpec service;
-	ServerCommand command;
-	InstanceSpec spec;
-	Instance *i;
-	int n_ready, n_ended;
-} Play;
-
-static void on_ready(void *ctx, Instance *i)
-{
-	Play *p = ctx;
-	(void)i;
-	p->n_ready++;
-}
-
-static void on_ended(void *ctx, Instance *i)
-{
-	Play *p = ctx;
-	(void)i;
-	p->n_ended++;
-}
-
-#define WORDS(...) ((const char *const[]){__VA_ARGS__, NULL})
+#include "play.h"
 
 static void play_init(Play *p, const char *kind, const char *const *argv)
 {
 	Err err = ERR_INIT;
-	*p = (Play){.dir = "/tmp/dream-test-unit-XXXXXX"};
-	CHECK(mkdtemp(p->dir) != NULL);
-	CHECK_OK(sd_event_new(&p->loop));
-	CHECK_OK(httploop_new(p->loop, &p->http, &err));
+	play_begin(p, argv, "ONLY=this $HOME");
 	CHECK_OK(systemd_open(p->loop, false, &p->systemd, &err));
-	for (; *argv; argv++)
-		CHECK_OK(strings_add(&p->command.argv, strdup(*argv)));
-	CHECK_OK(strings_add(&p->command.env, strdup("ONLY=this $HOME")));
 	p->spec = (InstanceSpec){.name = "judge",
 				 .kind = server_kind(kind),
 				 .service = &p->service,
@@ -75,60 +32,6 @@ static void play_server(Play *p, const char *habit)
 	play_init(p, "vllm", WORDS(SERVICE_TEST_DIR "/server.py", text, habit, "env"));
 	p->spec.port = port;
 	p->service.model = strdup("m");
-}
-
-static void start(Play *p)
-{
-	static const InstanceHandler h = {.ready = on_ready, .ended = on_ended};
-	Err err = ERR_INIT;
-	int r = instance_start(p->loop, p->http, &p->spec, &h, p, &p->i, &err);
-	if (r < 0)
-		CHECK_STR(err.msg, "");
-}
-
-static void run_until(Play *p, const int *count)
-{
-	int64_t until = clock_mono_us(&clock_system) + 60 * SECOND;
-	while (*count == 0 && p->n_ended == 0) {
-		CHECK(clock_mono_us(&clock_system) < until);
-		CHECK_OK(sd_event_run(p->loop, SECOND));
-	}
-}
-
-static void run_to_ready(Play *p)
-{
-	start(p);
-	run_until(p, &p->n_ready);
-	if (p->n_ready != 1)
-		CHECK_STR(instance_end(p->i)->words, "ready");
-}
-
-static bool said(Play *p, const char *text)
-{
-	size_t len;
-	return strstr(instance_output(p->i, &len), text) != NULL;
-}
-
-static void play_done(Play *p)
-{
-	Err err = ERR_INIT;
-	_cleanup_free_ char *log = str_fmt("%s/judge.log", p->dir);
-	if (instance_phase(p->i) != INSTANCE_ENDED) {
-		instance_stop(p->i);
-		run_until(p, &p->n_ended);
-	}
-	CHECK_INT(p->n_ended, 1);
-	if (instance_left(p->i, &err) < 0)
-		CHECK_STR(err.msg, "");
-	instance_free(p->i);
-	unlink(log);
-	rmdir(p->dir);
-	servercommand_done(&p->command);
-	free(p->service.model);
-	free(p->service.ready_text);
-	systemd_close(p->systemd);
-	httploop_free(p->http);
-	sd_event_unref(p->loop);
 }
 
 TEST(a_unit_becomes_ready_and_is_stopped_and_nothing_is_left)
