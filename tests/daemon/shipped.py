@@ -4,7 +4,6 @@ import json
 import os
 import pathlib
 import re
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -15,7 +14,7 @@ sys.path[:0] = [str(HERE.parent / "story"), str(HERE.parent / "sandbox"), str(HE
 import production  # noqa: E402
 
 os.environ["DREAM"] = production.DREAM
-from box import go_first, must, pid_of, private, show, units_as_shipped, wait, write  # noqa: E402
+from box import ask_daemon, go_first, must, pid_of, private, show, units_as_shipped, wait, write  # noqa: E402
 from production import ADOPTIONS, BUILD, DIR, SOURCE, answering, configure, running, running_now, set_up  # noqa: E402
 
 CONFIG = f"{DIR}/dream.yaml"
@@ -46,18 +45,8 @@ def good(*args, **kw):
     return done
 
 
-def ask(**request):
-    """As root, through the daemon's socket."""
-    with socket.socket(socket.AF_UNIX) as s:
-        s.settimeout(60)
-        s.connect("/run/dream/control.sock")
-        s.sendall(json.dumps(request).encode() + b"\n")
-        with s.makefile() as f:
-            return json.loads(f.readline())
-
-
 def asked(**request):
-    answer = ask(**request)
+    answer = ask_daemon(**request)
     assert answer["ok"], (request, answer, journal())
     return answer
 

@@ -28,7 +28,7 @@ def what_is_not_approved_is_refused_at_once():
     promotion = new_promotion("vllm_memory_util=0.55")
     waiting = status()["waiting"]
     assert [w["id"] for w in waiting] == [promotion] and waiting[0]["decision"] is None, waiting
-    refused = ask(do="rollout", promotion=promotion)
+    refused = ask_daemon(do="rollout", promotion=promotion)
     assert not refused["ok"] and "not approved" in refused["message"], refused
     assert running() == OLD
     s = status()
@@ -223,7 +223,7 @@ def what_somebody_left_in_the_foreground_is_taken_up():
     p = subprocess.Popen([production.DREAM, "rollout", "-c", CONFIG, promotion, "--foreground"], cwd="/", stdin=subprocess.DEVNULL,
                          stdout=subprocess.DEVNULL, env=dict(production.environment(), XDG_STATE_HOME="/var/lib"))
     in_the_middle()
-    refused = ask(do="rollback")
+    refused = ask_daemon(do="rollback")
     assert not refused["ok"] and "somebody else is changing production" in refused["message"], refused
     must("systemctl", "restart", "dream.service")  # it looks at once, and leaves alone what goes on
     s = until(lambda s: bool(s["production"]["change"]))
@@ -237,7 +237,7 @@ def a_paused_daemon_rolls_nothing_out_and_still_goes_back():
     promotion = new_promotion("vllm_memory_util=0.55")
     good("approve", promotion, root=True)
     good("pause", "nobody is here", root=True)
-    refused = ask(do="rollout", promotion=promotion)
+    refused = ask_daemon(do="rollout", promotion=promotion)
     assert not refused["ok"] and "nobody is here" in refused["message"], refused
     asked(do="rollback", version=1)
     until(ended, 60)

@@ -13,7 +13,8 @@ import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../sandbox"))
-from box import environ_of, must, private, sh, show, units_as_shipped, wait, write  # noqa: E402
+from box import DAEMON_SOCKET, ask_daemon, daemon_rests, environ_of, must, private, sh, show  # noqa: E402
+from box import units_as_shipped, wait, write  # noqa: E402
 
 BUILD = os.environ["DREAM_BUILD"]
 SOURCE = os.environ["DREAM_SOURCE"]
@@ -207,18 +208,6 @@ def ask_helper(do):
         reply = json.loads(reply)
         assert reply["ok"], reply
         return reply
-
-
-def ask_daemon(**request):
-    with socket.socket(socket.AF_UNIX) as s:
-        s.settimeout(60)
-        s.connect("/run/dream/control.sock")
-        s.sendall(json.dumps(request).encode() + b"\n")
-        with s.makefile() as f:
-            line = f.readline()
-            if not line:
-                raise ConnectionResetError("the daemon has closed the connection")
-            return json.loads(line)
 
 
 def kill(*pids):

@@ -32,15 +32,6 @@ def set_up():
     wait("the daemon answers", daemon_rests)
 
 
-def daemon_rests():
-    try:
-        answer = ask_daemon(do="status")
-    except OSError:
-        return None
-    assert answer["ok"], answer
-    return answer if answer["rollout"] is None else None
-
-
 def state_of(unit):
     return show(unit, "ActiveState")
 

@@ -86,7 +86,7 @@ class ByDaemon(Watched):
     def __init__(self, **request):
         super().__init__()
         self.s = socket.socket(socket.AF_UNIX)
-        self.s.connect("/run/dream/control.sock")
+        self.s.connect(DAEMON_SOCKET)
         self.s.sendall(b'{"do": "follow"}\n')
         lines = self.s.makefile()
         assert json.loads(lines.readline())["ok"]
@@ -266,16 +266,6 @@ def one_in_the_foreground():
 
 
 # --- Through the daemon -------------------------------------------------------------------------
-
-
-def daemon_rests():
-    """It answers, and nothing is going on."""
-    try:
-        answer = ask_daemon(do="status")
-    except OSError:
-        return None
-    assert answer["ok"], answer
-    return answer if answer["rollout"] is None else None
 
 
 def one_through_the_daemon():

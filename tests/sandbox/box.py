@@ -1,8 +1,10 @@
 """What tests under a systemd of their own (tests/sandbox/systemd-sandbox) have in common: commands, units, files, and waiting
 for what others do."""
+import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import time
 import traceback
@@ -63,6 +65,34 @@ def pace():
     if line:
         os.sched_setscheduler(0, policy, os.sched_param(os.sched_get_priority_min(policy)))
     return line
+
+
+# --- Asking the daemon --------------------------------------------------------------------------
+
+DAEMON_SOCKET = "/run/dream/control.sock"
+
+
+def ask_daemon(**request):
+    """What it answers, also where it refuses. OSError: nobody answers."""
+    with socket.socket(socket.AF_UNIX) as s:
+        s.settimeout(60)
+        s.connect(DAEMON_SOCKET)
+        s.sendall(json.dumps(request).encode() + b"\n")
+        with s.makefile() as f:
+            line = f.readline()
+    if not line:
+        raise ConnectionResetError("the daemon has closed the connection")
+    return json.loads(line)
+
+
+def daemon_rests():
+    """Its status, when it answers and nothing is going on."""
+    try:
+        answer = ask_daemon(do="status")
+    except OSError:
+        return None
+    assert answer["ok"], answer
+    return answer if answer["rollout"] is None else None
 
 
 # --- Waiting ------------------------------------------------------------------------------------
