@@ -135,12 +135,11 @@ void file_give(int fd, const char *path)
 static int open_temporary(const char *path, mode_t mode, char **ret_name, Err *err)
 {
 	_cleanup_free_ char *dir = path_dir(path);
-	const char *slash = strrchr(path, '/');
 	if (!dir)
 		return err_oom(err);
 	for (int n = 0; n < 1000; n++) {
 		_cleanup_free_ char *base =
-		    str_fmt(".%.200s.%ld-%d~", slash ? slash + 1 : path, (long)getpid(), n);
+		    str_fmt(".%.200s.%ld-%d~", path_base(path), (long)getpid(), n);
 		_cleanup_free_ char *name = base ? path_join(dir, base) : NULL;
 		if (!name)
 			return err_oom(err);
@@ -241,6 +240,12 @@ int dir_make(const char *path, mode_t mode, Err *err)
 		*p = '/';
 	}
 	return make_one(path, mode, err);
+}
+
+const char *path_base(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	return slash ? slash + 1 : path;
 }
 
 char *path_join(const char *dir, const char *name)

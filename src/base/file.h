@@ -34,3 +34,5 @@ int dir_make(const char *path, mode_t mode, Err *err) _must_check_;
 char *path_join(const char *dir, const char *name);
 /* The folder of a path: "/a/b" -> "/a", "b" -> "."; NULL when out of memory. */
 char *path_dir(const char *path);
+/* What is behind the last slash: "/usr/bin/x" -> "x", "x" -> "x", "a/" -> "". */
+const char *path_base(const char *path);

@@ -15,8 +15,10 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/guard.h"
 #include "base/str.h"
+#include "base/strings.h"
 
 static void close_fd(int *fd)
 {
@@ -55,6 +57,13 @@ int proc_find_program(const char *name, char **ret, Err *err)
 		p += len + (p[len] == ':');
 	}
 	return err_set(err, -ENOENT, "there is no program '%s' in PATH", name);
+}
+
+bool program_is_shell(const char *path)
+{
+	static const char *const shells[] = {"sh",  "bash", "dash", "zsh",  "ksh",
+					     "ash", "fish", "csh",  "tcsh", NULL};
+	return words_have(shells, path_base(path));
 }
 
 /* The names agree, where `b` may lack the '='. */

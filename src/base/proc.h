@@ -55,6 +55,8 @@ typedef struct Proc {
 /* The path of a program: `name` itself when it has a slash (existing or not), else where PATH has
  * it; only absolute entries count, since the child may run elsewhere. -ENOENT: nowhere. */
 int proc_find_program(const char *name, char **ret, Err *err) _must_check_;
+/* By its name, wherever it is. */
+bool program_is_shell(const char *path);
 
 /* A program that cannot be executed is an error here (-ENOENT, -EACCES, -ENOEXEC, ...), not an exit
  * status. */

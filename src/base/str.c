@@ -157,6 +157,17 @@ size_t utf8_next(const char *s, size_t len, uint32_t *ret)
 	return n;
 }
 
+bool utf8_valid(const char *s, size_t len)
+{
+	uint32_t cp;
+	for (size_t at = 0, n; at < len; at += n) {
+		n = utf8_next(s + at, len - at, &cp);
+		if (n == 0)
+			return false;
+	}
+	return true;
+}
+
 /* What could act on a terminal or reorder the line: C0, DEL, C1, bidirectional overrides, line and
  * paragraph separators. */
 static bool is_unsafe(uint32_t cp)

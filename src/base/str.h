@@ -40,3 +40,4 @@ void str_add_safe(Str *b, const char *text, size_t len, size_t max_chars);
 /* The code point that `s` starts with and how many bytes it takes; 0 when it is not UTF-8
  * (overlong forms, surrogates and what is past U+10FFFF are not) or nothing is left. */
 size_t utf8_next(const char *s, size_t len, uint32_t *ret);
+bool utf8_valid(const char *s, size_t len);

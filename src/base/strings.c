@@ -78,8 +78,13 @@ int strings_insert(char ***list, size_t i, const char *one)
 
 bool strings_has(char *const *list, const char *one)
 {
-	for (; list && *list; list++)
-		if (strcmp(*list, one) == 0)
+	return words_have((const char *const *)list, one);
+}
+
+bool words_have(const char *const *words, const char *one)
+{
+	for (; one && words && *words; words++)
+		if (strcmp(*words, one) == 0)
 			return true;
 	return false;
 }

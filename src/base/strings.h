@@ -18,3 +18,5 @@ void strings_remove(char **list, size_t i);
 /* Puts a copy of `one` before the i-th. */
 int strings_insert(char ***list, size_t i, const char *one) _must_check_;
 bool strings_has(char *const *list, const char *one);
+/* The same for a table of constant words. NULL is in none. */
+bool words_have(const char *const *words, const char *one);

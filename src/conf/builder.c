@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "base/strings.h"
+
 enum {
 	ANCHORS_MAX = 1000
 };
@@ -161,14 +163,6 @@ static int refuse_tag(Builder *b, const yaml_char_t *tag, const yaml_mark_t *at)
 	return builder_refuse(b, at, "leave it out", what.s ? what.s : "this tag is not supported");
 }
 
-static bool is_one_of(const char *word, const char *const *words)
-{
-	for (; word && *words; words++)
-		if (strcmp(word, *words) == 0)
-			return true;
-	return false;
-}
-
 /* --- Events ---------------------------------------------------------------------------------- */
 
 static int on_scalar(Builder *b, const yaml_event_t *e)
@@ -179,7 +173,7 @@ static int on_scalar(Builder *b, const yaml_event_t *e)
 	bool plain = e->data.scalar.plain_implicit;
 	if (e->data.scalar.tag) {
 		const char *tag = core_tag(e->data.scalar.tag);
-		plain = is_one_of(tag, typed);
+		plain = words_have(typed, tag);
 		if (!plain && (!tag || strcmp(tag, "str") != 0))
 			return refuse_tag(b, e->data.scalar.tag, at);
 	}

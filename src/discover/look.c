@@ -3,9 +3,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/str.h"
 #include "discover/sight.h"
-#include "service/strings.h"
 
 static void close_loop(sd_event **loop)
 {

@@ -5,7 +5,9 @@
 #include <ctype.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "base/str.h"
+#include "base/strings.h"
 #include "discover/words.h"
 #include "gpu/owners.h"
 #include "service/strings.h"
@@ -131,11 +133,8 @@ bool is_container(const FoundServer *s)
 
 static bool is_shell(const char *program)
 {
-	static const char *const shells[] = {"sh", "bash", "dash", "zsh", "ksh", "ash"};
-	for (size_t i = 0; i < sizeof(shells) / sizeof(*shells); i++)
-		if (strcmp(path_base(program), shells[i]) == 0)
-			return true;
-	return false;
+	static const char *const shells[] = {"sh", "bash", "dash", "zsh", "ksh", "ash", NULL};
+	return words_have(shells, path_base(program));
 }
 
 /* The kinds that dream.yaml can name and that listen; the others are told by nothing. */

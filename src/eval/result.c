@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "base/strings.h"
 #include "eval/eval.h"
 
 /* jansson walks objects through a pointer that is not const; nothing is changed. */
@@ -107,12 +108,9 @@ static void rewrite_number(Rewrite *w, const char *key, const json_t *v)
 
 static bool is_word_of_ours(const char *key)
 {
-	static const char *const words[] = {"status",  "reason",   "cause",	 "fitness",
-					    "metrics", "evidence", "duration_us"};
-	for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++)
-		if (strcmp(key, words[i]) == 0)
-			return true;
-	return false;
+	static const char *const words[] = {"status",  "reason",   "cause",	  "fitness",
+					    "metrics", "evidence", "duration_us", NULL};
+	return words_have(words, key);
 }
 
 static void rewrite_members(Rewrite *w, const json_t *from, bool measured)

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "base/strings.h"
 #include "helper/server.h"
 
 typedef struct Cold Cold;
@@ -42,10 +43,7 @@ DEFINE_CLEANUP(Cold *, cold_free)
 
 static bool comes_after(const Item *item, const char *unit)
 {
-	for (char **name = item->origin.after; name && *name; name++)
-		if (strcmp(*name, unit) == 0)
-			return true;
-	return false;
+	return strings_has(item->origin.after, unit);
 }
 
 static bool is_ready(const Cold *c, size_t which)

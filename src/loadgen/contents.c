@@ -82,15 +82,6 @@ static int64_t count_words(const char *s)
 	return n;
 }
 
-static bool is_utf8(const char *s, size_t len)
-{
-	uint32_t code;
-	for (size_t at = 0, n; at < len; at += n)
-		if ((n = utf8_next(s + at, len - at, &code)) == 0)
-			return false;
-	return true;
-}
-
 static int add_prompt(Contents *c, const char *text, Err *err)
 {
 	if (c->n_prompts >= PROMPTS_MAX)
@@ -114,7 +105,7 @@ static int add_prompt(Contents *c, const char *text, Err *err)
 /* A plain line, or an object with "prompt" (or "text"). */
 static int read_line(Contents *c, const char *line, size_t len, Err *err)
 {
-	if (!is_utf8(line, len) || memchr(line, '\0', len))
+	if (!utf8_valid(line, len) || memchr(line, '\0', len))
 		return err_set(err, -EBADMSG, "it is not UTF-8");
 	if (line[0] != '{') {
 		_cleanup_free_ char *text = strndup(line, len);
@@ -199,7 +190,7 @@ static int read_text(const char *wav_path, char **ret, Err *err)
 		return 0;
 	if (r < 0)
 		return err_set(err, r, "%s", why.msg);
-	if (!is_utf8(text, len) || strlen(text) != len)
+	if (!utf8_valid(text, len) || strlen(text) != len)
 		return err_set(err, -EBADMSG, "cannot use '%s': it is not UTF-8", path);
 	while (len > 0 && strchr(" \t\r\n", text[len - 1]))
 		text[--len] = '\0';

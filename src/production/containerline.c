@@ -3,13 +3,8 @@
 
 #include <string.h>
 
-static bool is_one_of(const char *word, const char *const *list)
-{
-	for (; *list; list++)
-		if (strcmp(word, *list) == 0)
-			return true;
-	return false;
-}
+#include "base/file.h"
+#include "base/strings.h"
 
 static bool is_switch(const char *name)
 {
@@ -44,7 +39,7 @@ static bool is_switch(const char *name)
 					       "unsetenv-all",
 					       "remote",
 					       NULL};
-	return is_one_of(name, switches);
+	return words_have(switches, name);
 }
 
 /* Short options that others name: one name for each thing. */
@@ -117,8 +112,7 @@ void container_option(char *const *argv, ContainerOption *ret)
 bool container_program(const char *argv0)
 {
 	static const char *const programs[] = {"docker", "podman", "nerdctl", NULL};
-	const char *slash = strrchr(argv0, '/');
-	return is_one_of(slash ? slash + 1 : argv0, programs);
+	return words_have(programs, path_base(argv0));
 }
 
 bool container_line(char *const *argv, size_t *ret_options, size_t *ret_words)

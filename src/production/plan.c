@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "base/json.h"
 #include "base/str.h"
 #include "production/containerline.h"
@@ -69,8 +70,7 @@ static int split_container(Draft *d)
 
 static bool is_compose(const char *program)
 {
-	const char *slash = strrchr(program, '/');
-	const char *name = slash ? slash + 1 : program;
+	const char *name = path_base(program);
 	return strcmp(name, "docker-compose") == 0 || strcmp(name, "podman-compose") == 0;
 }
 
@@ -97,12 +97,6 @@ int draft_look(Draft *d)
 
 /* --- What stands in the way ------------------------------------------------------------------- */
 
-static const char *base_name(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-	return slash ? slash + 1 : path;
-}
-
 static int is_relevant(void *ctx, const char *section, const char *key, const char *value, Err *err)
 {
 	static const char *const keys[] = {"ExecStart",		"EnvironmentFile",
@@ -123,7 +117,7 @@ static int check_later(const Draft *d)
 {
 	const AdoptInput *in = d->in;
 	for (size_t i = 1; i < in->n_files; i++) {
-		const char *path = in->files[i].path, *name = base_name(path), *key = NULL;
+		const char *path = in->files[i].path, *name = path_base(path), *key = NULL;
 		int order = strcmp(name, ADOPTION_DROPIN);
 		if (strcmp(path, in->dropin) == 0 || order < 0)
 			continue;

@@ -16,6 +16,7 @@
 
 #include "base/file.h"
 #include "base/str.h"
+#include "base/strings.h"
 #include "production/containerline.h"
 #include "production/internal.h"
 #include "production/unittext.h"
@@ -121,17 +122,13 @@ int sight_split(const char *data, size_t len, char **ret_copy, char ***ret, Err 
 bool is_wrapper(const char *argv0)
 {
 	static const char *const names[] = {
-	    "sh",	 "bash",  "dash",      "ash",	  "zsh",     "ksh",	   "mksh",
-	    "busybox",	 "su",	  "runuser",   "sudo",	  "doas",    "timeout",	   "tini",
-	    "dumb-init", "flock", "catatonit", "unshare", "nsenter", "docker-init"};
-	const char *slash = strrchr(argv0, '/');
-	const char *name = slash ? slash + 1 : argv0;
+	    "sh",	 "bash",  "dash",      "ash",	  "zsh",     "ksh",	    "mksh",
+	    "busybox",	 "su",	  "runuser",   "sudo",	  "doas",    "timeout",	    "tini",
+	    "dumb-init", "flock", "catatonit", "unshare", "nsenter", "docker-init", NULL};
+	const char *name = path_base(argv0);
 	if (*name == '-')
 		name++;
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		if (strcmp(name, names[i]) == 0)
-			return true;
-	return false;
+	return words_have(names, name);
 }
 
 static bool names_a_flag(const Adoption *a, const char *cmdline, size_t len)

@@ -4,6 +4,7 @@
 
 #include "base/hash.h"
 #include "base/str.h"
+#include "base/strings.h"
 #include "production/draft.h"
 
 /* --- Names ------------------------------------------------------------------------------------ */
@@ -39,9 +40,8 @@ static bool is_dangerous(const char *name)
 	static const char *const prefixes[] = {"LD_",	     "PYTHON",	 "PERL",     "RUBYLIB",
 					       "BASH_FUNC",  "DYLD_",	 "SYSTEMD_", "DOCKER_",
 					       "CONTAINER_", "OPENSSL_", "GIT_",     NULL};
-	for (const char *const *n = names; *n; n++)
-		if (strcmp(*n, name) == 0)
-			return true;
+	if (words_have(names, name))
+		return true;
 	for (const char *const *p = prefixes; *p; p++)
 		if (strncmp(*p, name, strlen(*p)) == 0)
 			return true;

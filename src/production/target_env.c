@@ -2,7 +2,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "base/str.h"
+#include "base/strings.h"
 #include "production/containerline.h"
 #include "production/draft.h"
 
@@ -12,16 +14,14 @@
 int target_check_inherited(const Draft *d, const char *name)
 {
 	static const char *const others[] = {"sudo", "su", "runuser", "doas", "pkexec", NULL};
-	const char *slash = strrchr(d->argv[0], '/');
-	const char *program = slash ? slash + 1 : d->argv[0];
+	const char *program = path_base(d->argv[0]);
 	size_t len = strlen(name);
 
-	for (const char *const *o = others; *o; o++)
-		if (strcmp(*o, program) == 0)
-			return err_set(d->err, -ENOTSUP,
-				       "%s starts its program through %s, which hands no variables "
-				       "on; use User= in the unit",
-				       d->in->unit, program);
+	if (words_have(others, program))
+		return err_set(d->err, -ENOTSUP,
+			       "%s starts its program through %s, which hands no variables "
+			       "on; use User= in the unit",
+			       d->in->unit, program);
 	for (size_t i = 1; d->argv[i]; i++)
 		if (strncmp(d->argv[i], name, len) == 0 && d->argv[i][len] == '=')
 			return err_set(d->err, -ENOTSUP,

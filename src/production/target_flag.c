@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/proc.h"
 #include "base/str.h"
 #include "production/draft.h"
 
@@ -101,22 +102,11 @@ int target_check_expansion(const Draft *d)
 
 /* --- Flags ------------------------------------------------------------------------------------ */
 
-static bool is_shell(const char *word)
-{
-	static const char *const shells[] = {"sh",  "bash", "dash", "zsh",  "ksh",
-					     "ash", "fish", "csh",  "tcsh", NULL};
-	const char *slash = strrchr(word, '/');
-	for (const char *const *s = shells; *s; s++)
-		if (strcmp(*s, slash ? slash + 1 : word) == 0)
-			return true;
-	return false;
-}
-
 /* "sh -c '...'" anywhere in the line: the server's own words are inside one of ours. */
 static bool has_script(const Draft *d)
 {
 	for (size_t i = 0; d->argv[i] && d->argv[i + 1]; i++)
-		if (is_shell(d->argv[i]) && d->argv[i + 1][0] == '-' &&
+		if (program_is_shell(d->argv[i]) && d->argv[i + 1][0] == '-' &&
 		    strchr(d->argv[i + 1], 'c') && d->argv[i + 1][1] != '-')
 			return true;
 	return false;

@@ -22,20 +22,6 @@ typedef struct Lines {
 	Err *err;
 } Lines;
 
-static bool is_utf8(const char *s)
-{
-	size_t len = strlen(s);
-	while (len > 0) {
-		uint32_t c;
-		size_t n = utf8_next(s, len, &c);
-		if (n == 0)
-			return false;
-		s += n;
-		len -= n;
-	}
-	return true;
-}
-
 /* In place: the blanks at both ends go. */
 static char *strip(char *s)
 {
@@ -62,7 +48,7 @@ static int open_section(Lines *l, const char *line)
 static int take_line(Lines *l, char *line)
 {
 	line = strip(line);
-	if (!*line || !is_utf8(line))
+	if (!*line || !utf8_valid(line, strlen(line)))
 		return 0;
 	if (*line == '[')
 		return open_section(l, line);

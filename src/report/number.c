@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/strings.h"
 #include "report/report.h"
 
 /* Digits after the point that leave three or so in front of and behind it together. */
@@ -14,13 +15,8 @@ static int decimals_for(double v)
 
 static bool is_count(double v, const char *unit)
 {
-	static const char *const counts[] = {"", "requests", "tokens", "events", "count"};
-	if (v != rint(v))
-		return false;
-	for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++)
-		if (strcmp(unit, counts[i]) == 0)
-			return true;
-	return false;
+	static const char *const counts[] = {"", "requests", "tokens", "events", "count", NULL};
+	return v == rint(v) && words_have(counts, unit);
 }
 
 /* "12345" -> "12,345"; digits before the point only. */

@@ -68,8 +68,6 @@ struct ServerKind {
 extern const ServerKind kind_vllm, kind_llamacpp, kind_ollama, kind_whispercpp, kind_openai_stt,
     kind_command;
 
-/* The last part of a path: "llama-server". */
-const char *program_name(const char *path);
 /* Does the word stand alone in the command line (not as a value of ours to know)? Its index, or 0.
  */
 size_t word_at(char *const *argv, const char *word);

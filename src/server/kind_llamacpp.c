@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "base/json.h"
 #include "server/kind.h"
 
@@ -64,8 +65,8 @@ static int set_model(ServerCommand *c, const char *name)
 static bool recognise(char *const *argv)
 {
 	for (size_t i = 0; argv[i]; i++)
-		if (strcmp(program_name(argv[i]), "llama-server") == 0 ||
-		    strcmp(program_name(argv[i]), "llama-cpp-server") == 0)
+		if (strcmp(path_base(argv[i]), "llama-server") == 0 ||
+		    strcmp(path_base(argv[i]), "llama-cpp-server") == 0)
 			return true;
 	return runs_image(argv, "llama.cpp");
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "base/json.h"
 #include "http/client.h"
 #include "server/kind.h"
@@ -29,7 +30,7 @@ static const SettingPlace settings[] = {
 static bool recognise(char *const *argv)
 {
 	for (size_t i = 0; argv[i]; i++)
-		if (strcmp(program_name(argv[i]), "ollama") == 0 && argv[i + 1] &&
+		if (strcmp(path_base(argv[i]), "ollama") == 0 && argv[i + 1] &&
 		    strcmp(argv[i + 1], "serve") == 0)
 			return true;
 	return runs_image(argv, "ollama");

@@ -1,6 +1,7 @@
 /* vLLM: `vllm serve MODEL ...`, or its module run by Python with --model. */
 #include <string.h>
 
+#include "base/file.h"
 #include "base/json.h"
 #include "server/kind.h"
 #include "server/vllm_log.h"
@@ -67,7 +68,7 @@ static bool recognise(char *const *argv)
 	for (size_t i = 0; argv[i]; i++) {
 		if (strstr(argv[i], "vllm.entrypoints"))
 			return true;
-		if (strcmp(program_name(argv[i]), "vllm") == 0)
+		if (strcmp(path_base(argv[i]), "vllm") == 0)
 			serves = argv[i + 1] && strcmp(argv[i + 1], "serve") == 0;
 		if (serves)
 			return true;

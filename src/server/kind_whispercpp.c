@@ -2,6 +2,7 @@
  * model: it frees the old one first and ends when the new one fails. */
 #include <string.h>
 
+#include "base/file.h"
 #include "server/kind.h"
 
 static const SettingPlace settings[] = {
@@ -33,8 +34,8 @@ static int set_model(ServerCommand *c, const char *name)
 static bool recognise(char *const *argv)
 {
 	for (size_t i = 0; argv[i]; i++)
-		if (strcmp(program_name(argv[i]), "whisper-server") == 0 ||
-		    strcmp(program_name(argv[i]), "whisper-cpp-server") == 0)
+		if (strcmp(path_base(argv[i]), "whisper-server") == 0 ||
+		    strcmp(path_base(argv[i]), "whisper-cpp-server") == 0)
 			return true;
 	return runs_image(argv, "whisper.cpp");
 }

@@ -96,12 +96,6 @@ static ServerCommand seen(const ServerKind *k, const ServerCommand *c)
 	return v;
 }
 
-const char *program_name(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-	return slash ? slash + 1 : path;
-}
-
 size_t word_at(char *const *argv, const char *word)
 {
 	for (size_t i = 1; argv[0] && argv[i]; i++)

@@ -3,18 +3,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "base/str.h"
 #include "production/containerline.h"
 #include "service/derive.h"
 #include "service/strings.h"
-
-static bool is_one_of(const char *word, const char *const *list)
-{
-	for (; *list; list++)
-		if (strcmp(word, *list) == 0)
-			return true;
-	return false;
-}
 
 static int not_supported(Err *err, const char *what)
 {
@@ -84,7 +77,7 @@ int container_split(char *const *argv, size_t *ret_image_at, Err *err)
 
 	if (!argv || !argv[0] || !container_program(argv[0])) {
 		static const char *const composes[] = {"docker-compose", "podman-compose", NULL};
-		if (argv && argv[0] && is_one_of(path_base(argv[0]), composes))
+		if (argv && argv[0] && words_have(composes, path_base(argv[0])))
 			return not_supported(err, "services of a compose file are not supported: "
 						  "write the server's own 'docker run' under "
 						  "'command:'");
@@ -146,7 +139,7 @@ static bool is_dropped(const char *name)
 					      "conmon-pidfile",
 					      "sdnotify",
 					      NULL};
-	return is_one_of(name, dropped);
+	return words_have(dropped, name);
 }
 
 /* "-e NAME=value"; "-e NAME" takes the value of the container program's own variable. */
@@ -248,7 +241,7 @@ static int set_gpu(ContainerRun *run, const char *uuid, char ***inner)
 static bool is_its_own(const char *name)
 {
 	static const char *const own[] = {"PATH", "HOME", "USER", "TMPDIR", NULL};
-	return is_one_of(name, own) || strncmp(name, "DOCKER_", 7) == 0 ||
+	return words_have(own, name) || strncmp(name, "DOCKER_", 7) == 0 ||
 	       strncmp(name, "CONTAINER", 9) == 0 || strncmp(name, "XDG_", 4) == 0 ||
 	       strncmp(name, "LD_", 3) == 0 || strncmp(name, "DBUS_", 5) == 0;
 }

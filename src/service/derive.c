@@ -7,7 +7,10 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/file.h"
 #include "base/json.h"
+#include "base/proc.h"
+#include "base/strings.h"
 #include "service/strings.h"
 
 /* --- The environment ------------------------------------------------------------------------- */
@@ -115,21 +118,6 @@ static int build_argv(const UnitExec *u, char *const *env, char ***argv, Err *er
 
 /* --- Wrappers -------------------------------------------------------------------------------- */
 
-static bool is_one_of(const char *word, const char *const *list)
-{
-	for (; *list; list++)
-		if (strcmp(word, *list) == 0)
-			return true;
-	return false;
-}
-
-static bool is_shell(const char *program)
-{
-	static const char *const shells[] = {"sh",  "bash", "dash", "zsh",  "ksh",
-					     "ash", "fish", "csh",  "tcsh", NULL};
-	return is_one_of(path_base(program), shells);
-}
-
 /* "sh -c 'exec vllm serve x'": a script of one plain command is that command. Anything that a shell
  * would have to interpret is not looked into. */
 static int unwrap_shell(const UnitExec *u, char ***argv, Err *err)
@@ -172,7 +160,7 @@ static bool interpreter_is_shell(const char *text)
 	bool via_env = first >= 4 && strncmp(line + first - 4, "/env", 4) == 0;
 	char *program = via_env ? line + first + strspn(line + first, " \t") : line;
 	program[strcspn(program, " \t")] = '\0';
-	return is_shell(program);
+	return program_is_shell(program);
 }
 
 /* A script that hands its arguments on cannot be told from one that does not. */
@@ -200,19 +188,19 @@ static int check_program(const UnitExec *u, const Files *files, char ***argv, Er
 	const char *name = path_base((*argv)[0]);
 	size_t image_at;
 
-	if (is_shell((*argv)[0]))
+	if (program_is_shell((*argv)[0]))
 		return unwrap_shell(u, argv, err);
-	if (is_one_of(name, other_user))
+	if (words_have(other_user, name))
 		return err_set(err, -ENOTSUP,
 			       "%s starts its server as another user through %s; use User= in the "
 			       "unit, or write the server's own command under 'command:'",
 			       u->unit, name);
-	if (is_one_of(name, detaching))
+	if (words_have(detaching, name))
 		return err_set(err, -ENOTSUP,
 			       "%s starts its server in the background through %s, where it cannot "
 			       "be watched",
 			       u->unit, name);
-	if (is_one_of(name, other_root))
+	if (words_have(other_root, name))
 		return err_set(err, -ENOTSUP,
 			       "%s runs its server in another root through %s, which is not "
 			       "supported",

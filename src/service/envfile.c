@@ -1,5 +1,12 @@
 /* EnvironmentFile= as systemd's manager reads it: a machine over characters, since quotes and
- * continuation lines cross lines. What the manager would leave out is left out here too. */
+ * continuation lines cross lines. What the manager would leave out is left out here too.
+ *
+ * It is another grammar than that of a unit's file (production/unittext.h), though both have
+ * quotes, backslashes and comments. There a line is joined first (the backslash becomes a blank,
+ * comments between are left out) and parted into words then, whose escapes are C's, and a quote
+ * that is not closed is a mistake. Here a value is no list of words: it goes on over a newline
+ * inside quotes, a backslash at the end of a line joins without a blank, no escape means another
+ * character than the one behind the backslash, and a quote may stay open to the end of the file. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,19 +51,6 @@ static bool is_newline(char c)
 	return c == '\n' || c == '\r';
 }
 
-static bool is_utf8(const char *s, size_t len)
-{
-	while (len > 0) {
-		uint32_t c;
-		size_t n = utf8_next(s, len, &c);
-		if (n == 0)
-			return false;
-		s += n;
-		len -= n;
-	}
-	return true;
-}
-
 static int finish(Reader *r)
 {
 	r->state = LINE_BEGIN;
@@ -68,7 +62,7 @@ static int finish(Reader *r)
 		return err_oom(r->err);
 	if (r->value.len > r->keep)
 		r->value.s[r->value.len = r->keep] = '\0';
-	if (!is_utf8(r->value.s, r->value.len))
+	if (!utf8_valid(r->value.s, r->value.len))
 		return err_set(r->err, -EBADMSG,
 			       "%s:%u: the value of %s is not UTF-8, and systemd refuses such a "
 			       "file",
@@ -213,7 +207,7 @@ static bool is_value(const char *value)
 	for (const char *p = value; *p; p++)
 		if (((unsigned char)*p < ' ' && *p != '\t' && *p != '\n') || *p == 0x7f)
 			return false;
-	return is_utf8(value, strlen(value));
+	return utf8_valid(value, strlen(value));
 }
 
 char *envfile_text(char *const *env)

@@ -6,12 +6,6 @@
 
 #include "base/str.h"
 
-const char *path_base(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-	return slash ? slash + 1 : path;
-}
-
 /* --- Environments ---------------------------------------------------------------------------- */
 
 bool env_name_valid(const char *name, size_t len)

@@ -14,7 +14,6 @@ int env_set(char ***env, const char *name, const char *value) _must_check_;
  */
 int env_find_program(char *const *env, const char *name, char **ret) _must_check_;
 /* Splits at blanks as the manager does for $NAME: quotes hold a word together and go, a backslash
- * takes the next character as it is. Appends to `out`. */
+ * takes the next character as it is. (The words of a unit's own line have C's escapes, and must
+ * close their quotes: unitword_next() in production/unittext.h.) Appends to `out`. */
 int words_split(const char *text, char ***out) _must_check_;
-/* "/usr/bin/x" -> "x" */
-const char *path_base(const char *path);

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "base/str.h"
+#include "base/strings.h"
 #include "systemd/internal.h"
 
 enum {
@@ -86,13 +87,10 @@ int bus_garbage(int r, const char *what, Err *err)
 
 static bool has_type(const char *unit)
 {
-	static const char *const types[] = {".service", ".socket", ".target", ".slice", ".scope",
-					    ".mount",	".timer",  ".path",   ".device"};
+	static const char *const types[] = {".service", ".socket", ".target", ".slice",	 ".scope",
+					    ".mount",	".timer",  ".path",   ".device", NULL};
 	const char *dot = strrchr(unit, '.');
-	for (size_t i = 0; dot && dot > unit && i < sizeof(types) / sizeof(types[0]); i++)
-		if (strcmp(dot, types[i]) == 0)
-			return true;
-	return false;
+	return dot && dot > unit && words_have(types, dot);
 }
 
 int unit_name_check(const char *unit, Err *err)

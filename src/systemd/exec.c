@@ -5,6 +5,7 @@
 
 #include "base/json.h"
 #include "base/str.h"
+#include "base/strings.h"
 #include "systemd/internal.h"
 
 #ifndef __clang__
@@ -64,8 +65,9 @@ static const struct {
 
 /* Amounts that are no limit when they are infinite; those of processes also when they are the
  * manager's default. */
-static const char *const amounts[] = {"CPUQuotaPerSecUSec", "MemoryMax", "MemoryHigh",
-				      "MemorySwapMax",	    "TasksMax",	 "RuntimeMaxUSec"};
+static const char *const amounts[] = {
+    "CPUQuotaPerSecUSec", "MemoryMax",	    "MemoryHigh", "MemorySwapMax",
+    "TasksMax",		  "RuntimeMaxUSec", NULL};
 
 typedef struct Reading {
 	UnitExec *u;
@@ -193,10 +195,7 @@ static int keep_text(char **at, const json_t *v)
 
 static bool is_amount(const char *name)
 {
-	for (size_t i = 0; i < sizeof(amounts) / sizeof(amounts[0]); i++)
-		if (strcmp(name, amounts[i]) == 0)
-			return true;
-	return strncmp(name, "Limit", 5) == 0;
+	return words_have(amounts, name) || strncmp(name, "Limit", 5) == 0;
 }
 
 static bool is_infinite(const json_t *v)

@@ -5,7 +5,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/json.h"
+#include "base/strings.h"
 #include "twin/programs.h"
 #include "twin/whisper.h"
 
@@ -114,14 +116,6 @@ static const char *const idle_switches[] = {
     NULL,
 };
 
-static bool in(const char *const *list, const char *arg)
-{
-	for (; *list; list++)
-		if (strcmp(*list, arg) == 0)
-			return true;
-	return false;
-}
-
 static const char *meaning(const char *const (*list)[2], size_t n, const char *arg)
 {
 	for (size_t i = 0; i < n; i++)
@@ -195,10 +189,10 @@ static int read_flag(WhisperArgs *a, int argc, char **argv, int *at)
 		a->cpu = true;
 		return 0;
 	}
-	if (in(idle_switches, arg))
+	if (words_have(idle_switches, arg))
 		return 0;
 	const char *what = meaning(flags, sizeof(flags) / sizeof(*flags), arg);
-	if (!what && !in(idle_flags, arg))
+	if (!what && !words_have(idle_flags, arg))
 		return mistake("unknown argument", arg);
 	if (!value)
 		return mistake("an argument is missing", arg);
@@ -257,8 +251,7 @@ static void say(void *ctx, const char *text)
 static const WhisperModel *model_of(const Box *b, const char *name)
 {
 	const WhisperModel *models = b->whisper.models.items, *best = NULL;
-	const char *slash = strrchr(name, '/');
-	const char *at = slash ? slash + 1 : name;
+	const char *at = path_base(name);
 	if (strncmp(at, "ggml-", 5) == 0)
 		at += 5;
 	for (size_t i = 0; i < b->whisper.models.n; i++) {

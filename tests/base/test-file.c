@@ -204,6 +204,16 @@ static void check_dir(const char *path, const char *want)
 	CHECK_STR(dir, want);
 }
 
+TEST(the_last_part_of_a_path)
+{
+	CHECK_STR(path_base("/usr/bin/x"), "x");
+	CHECK_STR(path_base("x"), "x");
+	CHECK_STR(path_base("./x"), "x");
+	CHECK_STR(path_base("a/"), "");
+	CHECK_STR(path_base("/"), "");
+	CHECK_STR(path_base(""), "");
+}
+
 TEST(the_folder_of_a_path)
 {
 	check_dir("/a/b", "/a");

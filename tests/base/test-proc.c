@@ -156,6 +156,15 @@ TEST(a_program_that_cannot_be_executed_is_an_error_not_a_status)
 	rmdir(dir);
 }
 
+TEST(a_shell_is_told_by_its_name)
+{
+	CHECK(program_is_shell("sh"));
+	CHECK(program_is_shell("/usr/bin/bash"));
+	CHECK(!program_is_shell("/bin/sh/vllm"));
+	CHECK(!program_is_shell("shx"));
+	CHECK(!program_is_shell("/usr/bin/"));
+}
+
 TEST(the_child_gets_only_the_descriptors_it_was_given)
 {
 	int kept = fcntl(0, F_DUPFD, 40), other = fcntl(0, F_DUPFD, 50);

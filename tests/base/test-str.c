@@ -117,6 +117,19 @@ TEST(utf8_takes_exactly_what_the_standard_allows)
 	CHECK_INT(utf8_next("", 0, &cp), 0);
 }
 
+TEST(a_text_is_utf8_when_all_of_it_is)
+{
+	CHECK(utf8_valid("", 0));
+	CHECK(utf8_valid("a\xc2\x80\xf0\x9f\x98\x80z", 8));
+	CHECK(utf8_valid("a\0b", 3));
+	CHECK(!utf8_valid("abc\x80", 4));
+	CHECK(!utf8_valid("\xff"
+			  "abc",
+			  4));
+	CHECK(!utf8_valid("ab\xe2\x82\xac", 4)); /* its last byte is not of the text */
+	CHECK(utf8_valid("ab\xe2\x82\xac", 2));
+}
+
 TEST(utf8_reads_back_every_code_point)
 {
 	for (uint32_t want = 0x80; want <= 0x10ffff; want++) {
