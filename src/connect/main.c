@@ -1,19 +1,16 @@
 /* dream-connect, the program: the whole of it runs with the network of the machine, so it is small.
  */
 #include <fcntl.h>
-#include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
+#include "base/beside.h"
 #include "connect/connect.h"
 #include "connect/server.h"
-
-#define DAEMON_USER "dream"
 
 static void usage(FILE *to)
 {
@@ -36,13 +33,7 @@ static int parse(int argc, char **argv, int *ret_fd)
 		return 0;
 	if (argc != 3 || strcmp(argv[1], "--fd") != 0)
 		return -EINVAL;
-	char *end;
-	errno = 0;
-	long fd = strtol(argv[2], &end, 10);
-	if (errno || *end || end == argv[2] || fd < 3 || fd > 1000000)
-		return -EINVAL;
-	*ret_fd = (int)fd;
-	return 0;
+	return fd_from_text(argv[2], ret_fd);
 }
 
 static int open_listener(int given, int *ret, Err *err)
@@ -67,18 +58,6 @@ static int open_listener(int given, int *ret, Err *err)
 	return 0;
 }
 
-/* Where there is no such user, root and our own may ask. */
-static int find_user(uid_t *ret, Err *err)
-{
-	errno = 0;
-	const struct passwd *pw = getpwnam(DAEMON_USER);
-	if (!pw && errno && errno != ENOENT)
-		return err_set(err, -errno, "cannot look up the user %s: %s", DAEMON_USER,
-			       strerror(errno));
-	*ret = pw ? pw->pw_uid : (uid_t)-1;
-	return 0;
-}
-
 static int open_loop(sd_event **ret, Err *err)
 {
 	sigset_t ends;
@@ -99,10 +78,10 @@ static int run(int given, Err *err)
 	_cleanup_(sd_event_unrefp) sd_event *loop = NULL;
 	_cleanup_(connectserver_freep) ConnectServer *s = NULL;
 	int fd = -1;
-	uid_t user = 0;
+	uid_t user = (uid_t)-1; /* where there is no such user, root and our own may ask */
 	int r = open_listener(given, &fd, err);
 	if (r >= 0)
-		r = find_user(&user, err);
+		r = user_find(DAEMON_USER, &user, err);
 	if (r >= 0)
 		r = open_loop(&loop, err);
 	if (r >= 0)

@@ -1,6 +1,5 @@
 /* dream-helper, the program. */
 #include <fcntl.h>
-#include <pwd.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,10 +9,9 @@
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
+#include "base/beside.h"
 #include "helper/server.h"
 #include "helper/wire.h"
-
-#define DAEMON_USER "dream"
 
 enum {
 	IDLE_US = 10 * 1000000,
@@ -50,13 +48,7 @@ static int parse(int argc, char **argv, Options *ret)
 	}
 	if (argc != 3 || strcmp(argv[1], "--fd") != 0)
 		return -EINVAL;
-	char *end;
-	errno = 0;
-	long fd = strtol(argv[2], &end, 10);
-	if (errno || *end || end == argv[2] || fd < 3 || fd > 1000000)
-		return -EINVAL;
-	ret->fd = (int)fd;
-	return 0;
+	return fd_from_text(argv[2], &ret->fd);
 }
 
 static void usage(FILE *to)
@@ -86,16 +78,11 @@ static int check_socket(int fd, Err *err)
 /* In system mode the daemon's user may ask besides root; of a user's own helper nobody else. */
 static int find_daemon_user(ServerSpec *spec, Err *err)
 {
-	errno = 0;
-	const struct passwd *pw = getpwnam(DAEMON_USER);
-	if (!pw && errno && errno != ENOENT)
-		return err_set(err, -errno, "cannot look up the user %s: %s", DAEMON_USER,
-			       strerror(errno));
-	if (pw && pw->pw_uid != 0) {
-		spec->has_second = true;
-		spec->second = pw->pw_uid;
-	}
-	return 0;
+	uid_t uid = 0;
+	int r = user_find(DAEMON_USER, &uid, err);
+	spec->has_second = uid != 0;
+	spec->second = uid;
+	return r;
 }
 
 static int serve_socket(const ProductionPlaces *places, Err *err)
