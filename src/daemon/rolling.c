@@ -53,23 +53,6 @@ static void on_event(void *ctx, const RolloutEvent *e)
 	notify_status(d);
 }
 
-static AlertKind alert_of(MachineResult r)
-{
-	switch (r) {
-	case RESULT_COMMITTED:
-	case RESULT_PARTIALLY_COMMITTED:
-		return ALERT_COMMITTED;
-	case RESULT_REFUSED:
-		return ALERT_REFUSED;
-	case RESULT_STUCK:
-		return ALERT_STUCK;
-	case RESULT_NONE:
-	case RESULT_ROLLED_BACK:
-		break;
-	}
-	return ALERT_ROLLED_BACK;
-}
-
 static void forget(Daemon *d)
 {
 	Rolling *g = &d->rolling;
@@ -92,7 +75,7 @@ static void on_done(void *ctx, const Machine *m, const Err *err)
 	_cleanup_free_ char *words = str_fmt("%s: %s", g->what, last ? last : otherwise);
 	if (words) {
 		daemon_say(d, err ? LOG_ERROR_ : LOG_INFO_, "rollout.done", "%s", words);
-		daemon_told(d, alert_of(m->result), words);
+		daemon_told(d, rollout_alert_of(m->result), words);
 	}
 	forget(d);
 	d->drift.generation[0] = '\0'; /* another one by now, perhaps */

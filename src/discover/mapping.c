@@ -1,4 +1,5 @@
 /* The mapping for people, at 80 columns. */
+#include <stdio.h>
 #include <string.h>
 
 #include "base/json.h"
@@ -13,25 +14,10 @@ enum {
 /* A line that begins at `indent`; what does not fit goes on in the next ones, two further in. */
 static void add_line(size_t indent, const char *text, Str *out)
 {
-	size_t column = 0;
-	for (const char *p = text; *p;) {
-		size_t n = strcspn(p, " ");
-		if (column > 0 && column + 1 + n > WIDTH) {
-			str_addf(out, "\n%*s", (int)indent + 2, "");
-			column = indent + 2;
-		} else if (column == 0) {
-			str_addf(out, "%*s", (int)indent, "");
-			column = indent;
-		} else {
-			str_addc(out, ' ');
-			column++;
-		}
-		str_addn(out, p, n);
-		column += n;
-		p += n;
-		p += strspn(p, " ");
-	}
-	str_addc(out, '\n');
+	char first[16], next[16];
+	(void)snprintf(first, sizeof(first), "%*s", (int)indent, "");
+	(void)snprintf(next, sizeof(next), "%*s", (int)indent + 2, "");
+	words_fill(text, first, next, WIDTH, out);
 }
 
 static void gpu_line(const Machine *m, const FoundGpu *g, Str *out)

@@ -1,6 +1,7 @@
 #include "discover/words.h"
 
 #include <ctype.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
@@ -150,6 +151,28 @@ void bytes_text(int64_t bytes, Str *out)
 		str_addf(out, "%.0f MiB", (double)bytes / (1 << 20));
 }
 
+void words_fill(const char *text, const char *first, const char *next, size_t width, Str *out)
+{
+	size_t column = 0;
+	for (const char *p = text; *p; p += strspn(p, " ")) {
+		size_t n = strcspn(p, " ");
+		if (p == text) {
+			str_add(out, first);
+			column = strlen(first);
+		} else if (column + 1 + n > width) {
+			str_addf(out, "\n%s", next);
+			column = strlen(next);
+		} else {
+			str_addc(out, ' ');
+			column++;
+		}
+		str_addn(out, p, n);
+		column += n;
+		p += n;
+	}
+	str_addc(out, '\n');
+}
+
 void yaml_comment(size_t indent, Str *out, const char *fmt, ...)
 {
 	_cleanup_(str_done) Str raw = STR_INIT;
@@ -164,25 +187,8 @@ void yaml_comment(size_t indent, Str *out, const char *fmt, ...)
 	}
 	/* What others wrote may be in it, and a line break would end the comment. */
 	str_add_safe(&text, raw.s ? raw.s : "", raw.len, 0);
-	size_t column = 0;
-	for (const char *p = text.s ? text.s : ""; *p;) {
-		size_t n = strcspn(p, " ");
-		if (column > 0 && column + 1 + n > WIDTH) {
-			str_addc(out, '\n');
-			column = 0;
-		}
-		if (column == 0) {
-			str_addf(out, "%*s# ", (int)indent, "");
-			column = indent + 2;
-		} else {
-			str_addc(out, ' ');
-			column++;
-		}
-		str_addn(out, p, n);
-		column += n;
-		p += n;
-		p += strspn(p, " ");
-	}
-	str_addc(out, '\n');
+	char start[32];
+	(void)snprintf(start, sizeof(start), "%*s# ", (int)indent, "");
+	words_fill(text.s ? text.s : "", start, start, WIDTH, out);
 	out->failed |= text.failed;
 }

@@ -19,5 +19,7 @@ void yaml_text(const char *text, Str *out);
 void yaml_value(const json_t *v, Str *out);
 /* "5.9 GiB", "300 MiB", "?" */
 void bytes_text(int64_t bytes, Str *out);
+/* The words of a text in lines: the first begins with `first`, the others with `next`. */
+void words_fill(const char *text, const char *first, const char *next, size_t width, Str *out);
 /* A comment of any length in lines that begin with `indent` blanks and "# ". */
 void yaml_comment(size_t indent, Str *out, const char *fmt, ...) _printf_(3, 4);

@@ -19,7 +19,7 @@ static int on_end(sd_event_source *source, void *ctx)
 	return 0;
 }
 
-static AlertKind alert_of(MachineResult result)
+AlertKind rollout_alert_of(MachineResult result)
 {
 	switch (result) {
 	case RESULT_COMMITTED:
@@ -71,7 +71,7 @@ static void end(Rollout *r, const char *words)
 		str_addf(&text, " (%s)", words);
 	const char *said = text.s && !text.failed ? text.s : "out of memory";
 	rollout_say(r, NULL, "%s", said);
-	rollout_alert(r, alert_of(r->m.result), said);
+	rollout_alert(r, rollout_alert_of(r->m.result), said);
 	unwritten_end(r);
 	charge_end(r);
 	(void)sd_event_source_set_enabled(r->end, SD_EVENT_ONESHOT);

@@ -80,6 +80,8 @@ int rollout_back(const RolloutWorld *w, int64_t version, const Approver *by,
 		 const RolloutHandler *h, void *ctx, Rollout **ret, Err *err) _must_check_;
 /* A person's word: go on, or take it back. -EINVAL when there is nothing to decide. */
 int rollout_decide(Rollout *r, bool go_on, const Approver *by, Err *err) _must_check_;
+/* As what people are told of it when it has ended so. */
+AlertKind rollout_alert_of(MachineResult result);
 const Machine *rollout_machine(const Rollout *r);
 const char *rollout_id(const Rollout *r);
 /* What it has cost the i-th unit in downtime so far; -1: there is no such unit. */

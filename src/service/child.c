@@ -142,17 +142,6 @@ static void set_rlimits(Instance *i, pid_t pid)
 	}
 }
 
-static void note_unlimited(Instance *i)
-{
-	const InstanceLimits *l = &i->spec->limits;
-	if (l->cpu_quota > 0)
-		instance_cannot_hold(i, "CPUQuota");
-	if (l->memory_max_bytes > 0)
-		instance_cannot_hold(i, "MemoryMax");
-	if (l->tasks_max > 0)
-		instance_cannot_hold(i, "TasksMax");
-}
-
 /* --- The end --------------------------------------------------------------------------------- */
 
 static void remove_container(Instance *i)
@@ -326,7 +315,7 @@ int child_start(Instance *i, Err *err)
 	_cleanup_(strings_freep) char **env = NULL;
 	Err why = ERR_INIT;
 
-	note_unlimited(i);
+	instance_cannot_limit(i);
 	int r = note_container(i);
 	if (r < 0)
 		return err_oom(err);

@@ -57,6 +57,17 @@ void instance_cannot_hold(Instance *i, const char *limit)
 		       limit);
 }
 
+void instance_cannot_limit(Instance *i)
+{
+	const InstanceLimits *l = &i->spec->limits;
+	if (l->cpu_quota > 0)
+		instance_cannot_hold(i, "CPUQuota");
+	if (l->memory_max_bytes > 0)
+		instance_cannot_hold(i, "MemoryMax");
+	if (l->tasks_max > 0)
+		instance_cannot_hold(i, "TasksMax");
+}
+
 /* --- Its environment ------------------------------------------------------------------------- */
 
 static int default_to(char ***env, const char *name, const char *value)

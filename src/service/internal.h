@@ -72,6 +72,8 @@ void instance_abort(Instance *i, const char *fmt, ...) _printf_(2, 3);
 
 /* A limit that was asked and cannot be held to. */
 void instance_cannot_hold(Instance *i, const char *limit);
+/* The same for all that are the business of a unit of its own. */
+void instance_cannot_limit(Instance *i);
 
 int child_start(Instance *i, Err *err) _must_check_;
 void child_stop(Instance *i);

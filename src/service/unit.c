@@ -219,24 +219,12 @@ static int write_command(Instance *i, Err *err)
 	return trialfile_write(TRIALFILE_DIR, i->trial, argv, env, home ? NULL : c->cwd, err);
 }
 
-/* Its limits are root's, in the template. */
-static void note_template_limits(Instance *i)
-{
-	const InstanceLimits *l = &i->spec->limits;
-	if (l->cpu_quota > 0)
-		instance_cannot_hold(i, "CPUQuota");
-	if (l->memory_max_bytes > 0)
-		instance_cannot_hold(i, "MemoryMax");
-	if (l->tasks_max > 0)
-		instance_cannot_hold(i, "TasksMax");
-}
-
 static int template_start(Instance *i, Err *err)
 {
 	const InstanceSpec *spec = i->spec;
 
 	i->to_journal = true;
-	note_template_limits(i);
+	instance_cannot_limit(i); /* its limits are root's, in the template */
 	i->unit = instance_of(spec->unit_template, i->trial);
 	if (!i->unit)
 		return err_oom(err);
