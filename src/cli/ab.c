@@ -208,8 +208,7 @@ static int run(const void *options, int argc, char **argv)
 
 #define AT(member) offsetof(Options, member)
 static const Option rows[] = {
-    {"config", 'c', "FILE", OPT_STRING, AT(config), .complete = "file",
-     .help = "the configuration; otherwise ./dream.yaml, then the user's, then the system's"},
+    OPTION_CONFIG_FOUND,
     {"pairs", 0, "N", OPT_INT, AT(pairs), .otherwise = "10", .min = 2, .max = AB_PAIRS_MAX,
      .help = "pairs of blocks, one of each value, in an order drawn by lot"},
     {"block", 0, "TIME", OPT_DURATION, AT(block_us), .otherwise = "2 min",
@@ -218,7 +217,7 @@ static const Option rows[] = {
      .help = "how long after a restart nothing is measured yet"},
     {"seed", 's', "N", OPT_SEED, AT(seed), .help = "where the order is drawn from"},
     {"reason", 'r', "TEXT", OPT_STRING, AT(reason), .help = "why; kept for ever"},
-    {"json", 'j', NULL, OPT_FLAG, AT(json), .help = "print the result as JSON"},
+    OPTION_JSON("print the result as JSON"),
     {0},
 };
 #undef AT

@@ -558,7 +558,7 @@ static const Option rows[] = {
      .help = "give the unit back, as it was found"},
     {"list", 'l', NULL, OPT_FLAG, offsetof(Options, list),
      .help = "list what is adopted, and what was edited since"},
-    {"json", 'j', NULL, OPT_FLAG, offsetof(Options, json), .help = "print the list as JSON"},
+    OPTION_JSON("print the list as JSON"),
     {0},
 };
 

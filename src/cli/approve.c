@@ -43,21 +43,10 @@ static int print_decision(const Wish *w, const json_t *approval)
 /* -ENOENT, -ECONNREFUSED: there is no daemon, or it knows no such promotion. */
 static int ask_daemon(const Wish *w, json_t **ret, Err *err)
 {
-	bool failed = false;
-	json_t *request = json_object();
-	js_set(request, "do", js_text(w->yes ? "approve" : "reject"), &failed);
-	js_set(request, "promotion", js_text(w->id), &failed);
-	js_set(request, "reason", js_text(w->options->reason ? w->options->reason : ""), &failed);
-	if (!request || failed) {
-		json_decref(request);
-		return err_oom(err);
-	}
-	return cli_ask_daemon(w->options->socket, request, ret, err);
-}
-
-static bool is_nobody(int r)
-{
-	return r == -ENOENT || r == -ECONNREFUSED;
+	const char *reason = w->options->reason ? w->options->reason : "";
+	json_t *rq = json_pack("{s:s, s:o, s:o}", "do", w->yes ? "approve" : "reject", "promotion",
+			       js_text(w->id), "reason", js_text(reason));
+	return cli_ask_daemon(w->options->socket, rq, ret, err);
 }
 
 /* --- Without one ------------------------------------------------------------------------------ */
@@ -127,7 +116,7 @@ static int run(const void *options, char **argv, bool yes)
 		return cli_failf(EXIT_USAGE, "the reason is longer than %zu bytes",
 				 sizeof(((Approver *)NULL)->reason) - 1);
 	int r = ask_daemon(&w, &answer, &err);
-	if (!is_nobody(r))
+	if (!cli_no_daemon(r))
 		return r < 0 ? cli_fail(EXIT_FAILED, &err)
 			     : print_decision(&w, json_object_get(answer, "approval"));
 	int code = decide_here(&w, &unknown);
@@ -150,12 +139,10 @@ static int run_reject(const void *options, int argc, char **argv)
 }
 
 static const Option rows[] = {
-    {"config", 'c', "FILE", OPT_STRING, offsetof(Options, config), .complete = "file",
-     .help = "the configuration that names the store, where no daemon runs"},
-    {"socket", 0, "PATH", OPT_STRING, offsetof(Options, socket), .complete = "file",
-     .help = "the daemon's socket, where it is not the usual one"},
+    OPTION_CONFIG("the configuration that names the store, where no daemon runs"),
+    OPTION_SOCKET,
     {"reason", 'r', "TEXT", OPT_STRING, offsetof(Options, reason), .help = "why; kept for ever"},
-    {"json", 'j', NULL, OPT_FLAG, offsetof(Options, json), .help = "print JSON"},
+    OPTION_JSON("print JSON"),
     {0},
 };
 

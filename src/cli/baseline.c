@@ -393,11 +393,10 @@ static int run(const void *options, int argc, char **argv)
 }
 
 static const Option rows[] = {
-    {"config", 'c', "FILE", OPT_STRING, offsetof(Options, config), .complete = "file",
-     .help = "the configuration that names the store"},
+    OPTION_CONFIG_OF_STORE,
     {"reason", 'r', "TEXT", OPT_STRING, offsetof(Options, reason),
      .help = "with 'accept': why; kept for ever"},
-    {"json", 'j', NULL, OPT_FLAG, offsetof(Options, json), .help = "print JSON"},
+    OPTION_JSON("print JSON"),
     {0},
 };
 

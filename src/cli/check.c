@@ -287,10 +287,7 @@ static int run(const void *options, int argc, char **argv)
 	Err err = ERR_INIT;
 	if (o->schema)
 		return cli_print_json(config_schema());
-	if (o->config && argc > 0)
-		return cli_failf(EXIT_USAGE, "the configuration is named twice: %s and %s",
-				 o->config, argv[0]);
-	int r = cli_config_path(argc > 0 ? argv[0] : o->config, &path);
+	int r = cli_named_config(o->config, argc, argv, &path);
 	if (r)
 		return r;
 	r = config_load(path, DIAG_WARNING, &plan, &d, &err);
@@ -305,13 +302,12 @@ static int run(const void *options, int argc, char **argv)
 }
 
 static const Option rows[] = {
-    {"config", 'c', "FILE", OPT_STRING, offsetof(Options, config), .complete = "file",
-     .help = "the configuration (default: ./dream.yaml, then the user's, then /etc/dream's)"},
+    OPTION_CONFIG("the configuration (default: ./dream.yaml, then the user's, then /etc/dream's)"),
     {"schema", 's', NULL, OPT_FLAG, offsetof(Options, schema),
      .help = "print the JSON Schema of dream.yaml, for editors"},
     {"list", 'l', NULL, OPT_FLAG, offsetof(Options, list),
      .help = "print only the names of the experiments"},
-    {"json", 'j', NULL, OPT_FLAG, offsetof(Options, json), .help = "print JSON"},
+    OPTION_JSON("print JSON"),
     {0},
 };
 

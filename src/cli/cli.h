@@ -88,6 +88,8 @@ int cli_plan(const char *path, DiagLevel missing, Plan **ret);
 /* The configuration's file when --config was not given: ./dream.yaml, else
  * $XDG_CONFIG_HOME/dream/dream.yaml, else /etc/dream/dream.yaml. 0, or the exit code to return. */
 int cli_config_path(const char *given, char **ret);
+/* The same for verbs whose only argument may name it instead of --config. */
+int cli_named_config(const char *option, int argc, char **argv, char **ret);
 /* Is there one in those places? */
 bool cli_has_config(void);
 /* The configuration that a command line means: --config, else a first argument that is no

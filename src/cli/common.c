@@ -109,6 +109,14 @@ int cli_config_path(const char *given, char **ret)
 	return *ret ? 0 : cli_oom();
 }
 
+int cli_named_config(const char *option, int argc, char **argv, char **ret)
+{
+	if (option && argc > 0)
+		return cli_failf(EXIT_USAGE, "the configuration is named twice: %s and %s", option,
+				 argv[0]);
+	return cli_config_path(argc > 0 ? argv[0] : option, ret);
+}
+
 const char *cli_take_config(const char *given, int *argc, char ***argv)
 {
 	if (given || *argc == 0 || strchr((*argv)[0], '='))

@@ -18,10 +18,7 @@ static int run(const void *options, int argc, char **argv)
 	Err err = ERR_INIT;
 	if (o->user && o->system)
 		return cli_failf(EXIT_USAGE, "it is either --user or --system");
-	if (o->config && argc > 0)
-		return cli_failf(EXIT_USAGE, "the configuration is named twice: %s and %s",
-				 o->config, argv[0]);
-	int r = cli_config_path(argc > 0 ? argv[0] : o->config, &path);
+	int r = cli_named_config(o->config, argc, argv, &path);
 	if (r)
 		return r;
 	const DaemonOptions d = {

@@ -45,13 +45,13 @@ static int nobody_answers(const char *given, const char *path, int r, Err *err)
 int cli_ask_daemon(const char *given, json_t *request, json_t **ret, Err *err)
 {
 	_cleanup_free_ char *path = NULL;
-	int r = cli_find_daemon(given, &path, err);
+	int r = request ? cli_find_daemon(given, &path, err) : err_oom(err);
 	if (r < 0) {
 		json_decref(request);
 		return r;
 	}
 	r = control_ask(path, request, ret, err);
-	if (r == -ENOENT || r == -ECONNREFUSED)
+	if (cli_no_daemon(r))
 		return nobody_answers(given, path, r, err);
 	if (r == -EACCES)
 		return err_set(err, r,
@@ -59,6 +59,11 @@ int cli_ask_daemon(const char *given, json_t *request, json_t **ret, Err *err)
 			       "members of the approvers' group may",
 			       path);
 	return r;
+}
+
+bool cli_no_daemon(int r)
+{
+	return r == -ENOENT || r == -ECONNREFUSED;
 }
 
 static bool is_closed(const char *path)
@@ -69,7 +74,7 @@ static bool is_closed(const char *path)
 /* What cannot be asked is left to the store, whose refusal says who may read it. */
 static bool is_unreached(int r)
 {
-	return r == -ENOENT || r == -ECONNREFUSED || r == -EACCES;
+	return cli_no_daemon(r) || r == -EACCES;
 }
 
 int cli_ask_instead(const Plan *plan, const char *socket, json_t *request, json_t **ret)

@@ -7,9 +7,10 @@
 #include "control/control.h"
 
 /* The socket at `given`; else the machine's daemon for root and the user's own for others, and the
- * other one where that is not there. The request is consumed. -ENOENT, -ECONNREFUSED: none runs;
- * the message says what to do. */
+ * other one where that is not there. The request is consumed; NULL: there was no memory for it. */
 int cli_ask_daemon(const char *given, json_t *request, json_t **ret, Err *err) _must_check_;
+/* Does this result say that no daemon runs? Its message says what to do. */
+bool cli_no_daemon(int r);
 /* For a verb that looks: where the store of this configuration (NULL: none) is there and may not be
  * read, the daemon that has it is asked, and *ret is its answer without "ok"; NULL: look into the
  * store, for it may be read, or nobody could be asked. The request, of which the daemon is told

@@ -156,9 +156,8 @@ static int run(const void *options, int argc, char **argv)
 }
 
 static const Option rows[] = {
-    {"config", 'c', "FILE", OPT_STRING, offsetof(Options, config), .complete = "file",
-     .help = "the configuration (default: ./dream.yaml, then the user's, then /etc/dream's)"},
-    {"json", 'j', NULL, OPT_FLAG, offsetof(Options, json), .help = "print JSON"},
+    OPTION_CONFIG("the configuration (default: ./dream.yaml, then the user's, then /etc/dream's)"),
+    OPTION_JSON("print JSON"),
     {0},
 };
 

@@ -239,10 +239,8 @@ static int run(const void *options, int argc, char **argv)
 }
 
 static const Option rows[] = {
-    {"config", 'c', "FILE", OPT_STRING, offsetof(Options, config), .complete = "file",
-     .help = "the configuration"},
-    {"experiment", 'e', "NAME", OPT_STRING, offsetof(Options, experiment), .complete = "experiment",
-     .help = "which experiment; not needed when only one is enabled"},
+    OPTION_CONFIG("the configuration"),
+    OPTION_ONE_EXPERIMENT,
     {"workload", 'w', "NAME", OPT_STRING, offsetof(Options, workload),
      .help = "the load profile (default: the experiment's first)"},
     {"all-services", 'a', NULL, OPT_FLAG, offsetof(Options, all_services),
@@ -253,7 +251,7 @@ static const Option rows[] = {
      .help = "the trial's deadline (default: the configuration's)"},
     {"store", 's', NULL, OPT_FLAG, offsetof(Options, store),
      .help = "keep the result as a trial in the store"},
-    {"json", 'j', NULL, OPT_FLAG, offsetof(Options, json), .help = "print JSON"},
+    OPTION_JSON("print JSON"),
     {0},
 };
 

@@ -27,18 +27,11 @@ static int print_done(int64_t version, bool good, const char *rollout)
 	return cli_print(out.failed ? NULL : out.s);
 }
 
-/* -ENOENT, -ECONNREFUSED: there is no daemon. */
 static int ask_daemon(const Options *o, const Feedback *f, json_t **ret, Err *err)
 {
-	bool failed = false;
-	json_t *rq = json_object();
-	js_set(rq, "do", js_text("feedback"), &failed);
-	js_set(rq, "verdict", js_text(f->good ? "good" : "bad"), &failed);
-	js_set(rq, "words", js_text(f->words), &failed);
-	if (!failed)
-		return cli_ask_daemon(o->socket, rq, ret, err);
-	json_decref(rq);
-	return err_oom(err);
+	json_t *rq = json_pack("{s:s, s:s, s:o}", "do", "feedback", "verdict",
+			       f->good ? "good" : "bad", "words", js_text(f->words));
+	return cli_ask_daemon(o->socket, rq, ret, err);
 }
 
 /* A rollout in the foreground, say: it reads what people say of it. */
@@ -99,7 +92,7 @@ static int run(const void *options, int argc, char **argv)
 	if (r)
 		return r;
 	r = ask_daemon(o, &f, &answer, &err);
-	if (r == -ENOENT || r == -ECONNREFUSED)
+	if (cli_no_daemon(r))
 		return write_here(o, &f);
 	if (r < 0)
 		return cli_fail(EXIT_FAILED, &err);
@@ -107,10 +100,8 @@ static int run(const void *options, int argc, char **argv)
 }
 
 static const Option rows[] = {
-    {"config", 'c', "FILE", OPT_STRING, offsetof(Options, config), .complete = "file",
-     .help = "the configuration that names the store, where no daemon runs"},
-    {"socket", 0, "PATH", OPT_STRING, offsetof(Options, socket), .complete = "file",
-     .help = "the daemon's socket, where it is not the usual one"},
+    OPTION_CONFIG("the configuration that names the store, where no daemon runs"),
+    OPTION_SOCKET,
     {0},
 };
 

@@ -483,7 +483,7 @@ static const Option rows[] = {
     {"watch", 'w', NULL, OPT_FLAG, offsetof(Options, watch),
      .help = "again every 2 seconds, or every SECONDS, until interrupted: redrawn on a terminal, "
 	     "otherwise one line a card (with --json one document a line)"},
-    {"json", 'j', NULL, OPT_FLAG, offsetof(Options, json), .help = "print JSON"},
+    OPTION_JSON("print JSON"),
     {0},
 };
 

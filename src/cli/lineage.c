@@ -237,13 +237,11 @@ static int run(const void *options, int argc, char **argv)
 }
 
 static const Option rows[] = {
-    {"config", 'c', "FILE", OPT_STRING, offsetof(Options, config), .complete = "file",
-     .help = "the configuration that names the store and the pinned key"},
-    {"database", 'd', "FILE", OPT_STRING, offsetof(Options, database), .complete = "file",
-     .help = "the store itself, instead of the configuration's"},
+    OPTION_CONFIG("the configuration that names the store and the pinned key"),
+    OPTION_DATABASE,
     {"head", 0, "SEQ:HASH", OPT_STRING, offsetof(Options, head),
      .help = "verify: a head that was kept elsewhere; the chain must contain it"},
-    {"json", 'j', NULL, OPT_FLAG, offsetof(Options, json), .help = "print JSON"},
+    OPTION_JSON("print JSON"),
     {0},
 };
 

@@ -10,6 +10,38 @@
 int options_parse(const Command *cmd, int argc, char **argv, void *target, bool *ret_help,
 		  Err *err) _must_check_;
 
+/* Rows that several verbs have, each for the member of that name in the verb's struct Options. */
+#define OPTION_OF_FILE(member, short, says)                                                \
+	{                                                                                  \
+		.name = #member, .letter = (short), .metavar = "FILE", .type = OPT_STRING, \
+		.offset = offsetof(Options, member), .complete = "file", .help = (says),   \
+	}
+#define OPTION_CONFIG(says) OPTION_OF_FILE(config, 'c', says)
+#define OPTION_CONFIG_FOUND \
+	OPTION_CONFIG(      \
+	    "the configuration; otherwise ./dream.yaml, then the user's, then the system's")
+#define OPTION_CONFIG_OF_STORE OPTION_CONFIG("the configuration that names the store")
+#define OPTION_DATABASE \
+	OPTION_OF_FILE(database, 'd', "the store itself, instead of the configuration's")
+#define OPTION_EXPERIMENT(says)                                                                    \
+	{                                                                                          \
+		.name = "experiment", .letter = 'e', .metavar = "NAME", .type = OPT_STRING,        \
+		.offset = offsetof(Options, experiment), .complete = "experiment", .help = (says), \
+	}
+#define OPTION_ONE_EXPERIMENT \
+	OPTION_EXPERIMENT("which experiment; not needed when only one is enabled")
+#define OPTION_SOCKET                                                         \
+	{                                                                     \
+		.name = "socket", .metavar = "PATH", .type = OPT_STRING,      \
+		.offset = offsetof(Options, socket), .complete = "file",      \
+		.help = "the daemon's socket, where it is not the usual one", \
+	}
+#define OPTION_JSON(says)                                          \
+	{                                                          \
+		.name = "json", .letter = 'j', .type = OPT_FLAG,   \
+		.offset = offsetof(Options, json), .help = (says), \
+	}
+
 /* "-c, --config FILE": how an option is written, for --help (`mark` NULL) and, with *emphasis* as
  * scdoc has it, for the man page. */
 void option_spelling(const Option *o, bool scdoc, Str *out);

@@ -19,18 +19,12 @@ static int ask(const Options *o, const char *verb, int argc, char **argv, const 
 {
 	_cleanup_(str_done) Str reason = STR_INIT;
 	json_auto_t *answer = NULL;
-	bool failed = false;
 	Err err = ERR_INIT;
 	int r = take_reason(argc, argv, &reason);
 	if (r)
 		return r;
-	json_t *rq = json_object();
-	js_set(rq, "do", js_text(verb), &failed);
-	js_set(rq, "reason", js_text(reason.s ? reason.s : ""), &failed);
-	if (failed) {
-		json_decref(rq);
-		return cli_oom();
-	}
+	json_t *rq =
+	    json_pack("{s:s, s:o}", "do", verb, "reason", js_text(reason.s ? reason.s : ""));
 	if (cli_ask_daemon(o->socket, rq, &answer, &err) < 0)
 		return cli_fail(EXIT_FAILED, &err);
 	return cli_print(done);
@@ -49,8 +43,7 @@ static int run_resume(const void *options, int argc, char **argv)
 }
 
 static const Option rows[] = {
-    {"socket", 0, "PATH", OPT_STRING, offsetof(Options, socket), .complete = "file",
-     .help = "the daemon's socket, where it is not the usual one"},
+    OPTION_SOCKET,
     {0},
 };
 

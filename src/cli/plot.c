@@ -319,12 +319,9 @@ static int run(const void *options, int argc, char **argv)
 }
 
 static const Option rows[] = {
-    {"config", 'c', "FILE", OPT_STRING, offsetof(Options, config), .complete = "file",
-     .help = "the configuration"},
-    {"database", 'd', "FILE", OPT_STRING, offsetof(Options, database), .complete = "file",
-     .help = "the store itself, instead of the configuration's"},
-    {"experiment", 'e', "NAME", OPT_STRING, offsetof(Options, experiment), .complete = "experiment",
-     .help = "which experiment; not needed when only one is enabled"},
+    OPTION_CONFIG("the configuration"),
+    OPTION_DATABASE,
+    OPTION_ONE_EXPERIMENT,
     {"output", 'o', "FILE", OPT_STRING, offsetof(Options, output), .complete = "file",
      .help = "the picture: .svg, .png or .pdf by its ending"},
     {"epoch", 0, "N", OPT_INT, offsetof(Options, epoch), .min = 1, .max = 1e9,

@@ -355,10 +355,8 @@ static int run(const void *options, int argc, char **argv)
 }
 
 static const Option rows[] = {
-    {"config", 'c', "FILE", OPT_STRING, offsetof(Options, config), .complete = "file",
-     .help = "the configuration"},
-    {"experiment", 'e', "NAME", OPT_STRING, offsetof(Options, experiment), .complete = "experiment",
-     .help = "which experiment; not needed when only one is enabled"},
+    OPTION_CONFIG("the configuration"),
+    OPTION_ONE_EXPERIMENT,
     {"from-log", 'f', "FILE[@SHARE]", OPT_STRINGS, offsetof(Options, logs), .complete = "file",
      .help = "learn the facts from a vLLM start-up log; may be given several times. SHARE is "
 	     "gpu_memory_utilization, for a log that does not say it"},
@@ -369,7 +367,7 @@ static const Option rows[] = {
      .complete = "fits infeasible unknown", .help = "show only candidates with this verdict"},
     {"limit", 'n', "N", OPT_INT, offsetof(Options, limit), .otherwise = "10000", .min = 0,
      .max = 1e9, .help = "show at most N candidates, 0 all; the counts are always of all"},
-    {"json", 'j', NULL, OPT_FLAG, offsetof(Options, json), .help = "print JSON"},
+    OPTION_JSON("print JSON"),
     {0},
 };
 

@@ -144,13 +144,11 @@ static int run(const void *options, int argc, char **argv)
 }
 
 static const Option rows[] = {
-    {"config", 'c', "FILE", OPT_STRING, offsetof(Options, config), .complete = "file",
-     .help = "the configuration that names the store"},
-    {"experiment", 'e', "NAME", OPT_STRING, offsetof(Options, experiment), .complete = "experiment",
-     .help = "of which experiment a new one is, where there are several"},
+    OPTION_CONFIG_OF_STORE,
+    OPTION_EXPERIMENT("of which experiment a new one is, where there are several"),
     {"reason", 'r', "TEXT", OPT_STRING, offsetof(Options, reason),
      .help = "why a new one is proposed"},
-    {"json", 'j', NULL, OPT_FLAG, offsetof(Options, json), .help = "print JSON"},
+    OPTION_JSON("print JSON"),
     {0},
 };
 

@@ -153,13 +153,10 @@ static int run(const void *options, int argc, char **argv)
 }
 
 static const Option rows[] = {
-    {"config", 'c', "FILE", OPT_STRING, offsetof(Options, config), .complete = "file",
-     .help = "the configuration that names the store"},
-    {"database", 'd', "FILE", OPT_STRING, offsetof(Options, database), .complete = "file",
-     .help = "the store itself, instead of the configuration's"},
-    {"experiment", 'e', "NAME", OPT_STRING, offsetof(Options, experiment), .complete = "experiment",
-     .help = "list only those of this experiment"},
-    {"json", 'j', NULL, OPT_FLAG, offsetof(Options, json), .help = "print JSON"},
+    OPTION_CONFIG_OF_STORE,
+    OPTION_DATABASE,
+    OPTION_EXPERIMENT("list only those of this experiment"),
+    OPTION_JSON("print JSON"),
     {0},
 };
 

@@ -87,15 +87,9 @@ static int go_back_here(const Options *o, World *w, int64_t version)
 
 static int ask_daemon(const Options *o, int64_t version, json_t **ret, Err *err)
 {
-	bool failed = false;
-	json_t *rq = json_object();
-	js_set(rq, "do", js_text("rollback"), &failed);
-	js_set(rq, "version", json_integer(version), &failed);
-	js_set(rq, "reason", js_text(o->reason ? o->reason : ""), &failed);
-	if (!failed)
-		return cli_ask_daemon(o->socket, rq, ret, err);
-	json_decref(rq);
-	return err_oom(err);
+	json_t *rq = json_pack("{s:s, s:I, s:o}", "do", "rollback", "version", (json_int_t)version,
+			       "reason", js_text(o->reason ? o->reason : ""));
+	return cli_ask_daemon(o->socket, rq, ret, err);
 }
 
 static bool version_number(const char *text, int64_t *ret)
@@ -120,7 +114,7 @@ static int run(const void *options, int argc, char **argv)
 		int r = ask_daemon(o, version, &reply, &err);
 		if (r >= 0)
 			return cli_print_begun(reply, "going back");
-		if (r != -ENOENT && r != -ECONNREFUSED)
+		if (!cli_no_daemon(r))
 			return cli_fail(EXIT_FAILED, &err);
 	}
 	int r = world_open(o->config, &w);
@@ -132,10 +126,8 @@ static int run(const void *options, int argc, char **argv)
 
 #define AT(member) offsetof(Options, member)
 static const Option rows[] = {
-    {"config", 'c', "FILE", OPT_STRING, AT(config), .complete = "file",
-     .help = "the configuration; otherwise ./dream.yaml, then the user's, then the system's"},
-    {"socket", 0, "PATH", OPT_STRING, AT(socket), .complete = "file",
-     .help = "the daemon's socket, where it is not the usual one"},
+    OPTION_CONFIG_FOUND,
+    OPTION_SOCKET,
     {"foreground", 'f', NULL, OPT_FLAG, AT(foreground),
      .help = "do it here, also when a daemon is running"},
     {"reason", 'r', "TEXT", OPT_STRING, AT(reason), .help = "why; kept for ever"},

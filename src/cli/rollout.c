@@ -37,7 +37,7 @@ static int tell_daemon(const Options *o, const char *verb, const char *promotion
 	json_auto_t *reply = NULL;
 	Err err = ERR_INIT;
 	int r = ask_daemon(o, verb, promotion, &reply, &err);
-	if (r == -ENOENT || r == -ECONNREFUSED)
+	if (cli_no_daemon(r))
 		return cli_failf(EXIT_FAILED, "%s; without one: `dream rollout %s`", err.msg,
 				 alone);
 	return r < 0 ? cli_fail(EXIT_FAILED, &err) : cli_print_begun(reply, done);
@@ -154,10 +154,8 @@ static int run(const void *options, int argc, char **argv)
 
 #define AT(member) offsetof(Options, member)
 static const Option rows[] = {
-    {"config", 'c', "FILE", OPT_STRING, AT(config), .complete = "file",
-     .help = "the configuration; otherwise ./dream.yaml, then the user's, then the system's"},
-    {"socket", 0, "PATH", OPT_STRING, AT(socket), .complete = "file",
-     .help = "the daemon's socket, where it is not the usual one"},
+    OPTION_CONFIG_FOUND,
+    OPTION_SOCKET,
     {"foreground", 'f', NULL, OPT_FLAG, AT(foreground),
      .help = "do it here instead of in the daemon, and say every step"},
     {"dry-run", 'n', NULL, OPT_FLAG, AT(dry_run),

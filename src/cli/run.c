@@ -300,10 +300,7 @@ static int run(const void *opts, int argc, char **argv)
 				 o->stage);
 	_cleanup_free_ char *path = NULL;
 	_cleanup_(session_done) Session s = {0};
-	if (o->config && argc > 0)
-		return cli_failf(EXIT_USAGE, "the configuration is named twice: %s and %s",
-				 o->config, argv[0]);
-	int r = cli_config_path(argc > 0 ? argv[0] : o->config, &path);
+	int r = cli_named_config(o->config, argc, argv, &path);
 	if (r == 0)
 		r = cli_plan(path, DIAG_ERROR, &s.plan);
 	const Experiment *one = NULL;

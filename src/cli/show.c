@@ -218,15 +218,12 @@ static int run(const void *options, int argc, char **argv)
 }
 
 static const Option rows[] = {
-    {"config", 'c', "FILE", OPT_STRING, offsetof(Options, config), .complete = "file",
-     .help = "the configuration that names the store"},
-    {"database", 'd', "FILE", OPT_STRING, offsetof(Options, database), .complete = "file",
-     .help = "the store itself, instead of the configuration's"},
+    OPTION_CONFIG_OF_STORE,
+    OPTION_DATABASE,
     {"interference", 'i', NULL, OPT_FLAG, offsetof(Options, interference),
      .help = "how much services slow each other down: of the trial ID, or of all trials"},
-    {"experiment", 'e', "NAME", OPT_STRING, offsetof(Options, experiment), .complete = "experiment",
-     .help = "with --interference: only trials of this experiment"},
-    {"json", 'j', NULL, OPT_FLAG, offsetof(Options, json), .help = "print JSON, with the evidence"},
+    OPTION_EXPERIMENT("with --interference: only trials of this experiment"),
+    OPTION_JSON("print JSON, with the evidence"),
     {0},
 };
 

@@ -106,7 +106,7 @@ static int look(const Options *o)
 	json_t *status = NULL;
 	Err err = ERR_INIT;
 	int r = cli_ask_daemon(o->socket, json_pack("{s:s}", "do", "status"), &status, &err);
-	if (r == -ENOENT || r == -ECONNREFUSED || r == -EACCES || r == -ETIMEDOUT) {
+	if (cli_no_daemon(r) || r == -EACCES || r == -ETIMEDOUT) {
 		r = look_alone(o, &err, &status);
 		return r ? r : print_status(o, status);
 	}
@@ -155,11 +155,9 @@ static int run(const void *options, int argc, char **argv)
 
 #define AT(member) offsetof(Options, member)
 static const Option rows[] = {
-    {"config", 'c', "FILE", OPT_STRING, AT(config), .complete = "file",
-     .help = "the configuration that names the store, for when the daemon is down"},
-    {"socket", 0, "PATH", OPT_STRING, AT(socket), .complete = "file",
-     .help = "the daemon's socket, where it is not the usual one"},
-    {"json", 'j', NULL, OPT_FLAG, AT(json), .help = "print JSON (dream.status/v1)"},
+    OPTION_CONFIG("the configuration that names the store, for when the daemon is down"),
+    OPTION_SOCKET,
+    OPTION_JSON("print JSON (dream.status/v1)"),
     {"follow", 'f', NULL, OPT_FLAG, AT(follow), .help = "then say what happens, until Ctrl-C"},
     {0},
 };

@@ -208,12 +208,9 @@ static int run(const void *options, int argc, char **argv)
 }
 
 static const Option rows[] = {
-    {"config", 'c', "FILE", OPT_STRING, offsetof(Options, config), .complete = "file",
-     .help = "the configuration that names the store"},
-    {"database", 'd', "FILE", OPT_STRING, offsetof(Options, database), .complete = "file",
-     .help = "the store itself, instead of the configuration's"},
-    {"experiment", 'e', "NAME", OPT_STRING, offsetof(Options, experiment), .complete = "experiment",
-     .help = "only trials of this experiment"},
+    OPTION_CONFIG_OF_STORE,
+    OPTION_DATABASE,
+    OPTION_EXPERIMENT("only trials of this experiment"),
     {"best", 'b', "N", OPT_INT, offsetof(Options, best), .min = 1, .max = 1e6,
      .help = "the N best, best first; only feasible ones count"},
     {"epoch", 0, "N", OPT_INT, offsetof(Options, epoch), .min = 1, .max = 1e9,
@@ -226,7 +223,7 @@ static const Option rows[] = {
      .help = "only trials that ended so: ok, infeasible, start_failed, oom, ..."},
     {"limit", 'n', "N", OPT_INT, offsetof(Options, limit), .min = 1, .max = 1e9,
      .help = "stop after N trials"},
-    {"json", 'j', NULL, OPT_FLAG, offsetof(Options, json), .help = "print JSON"},
+    OPTION_JSON("print JSON"),
     {0},
 };
 

@@ -268,10 +268,8 @@ static bool program(int argc, char **argv, int *ret)
 }
 
 static const Option rows[] = {
-    {"config", 'c', "FILE", OPT_STRING, offsetof(Options, config), .complete = "file",
-     .help = "the configuration"},
-    {"experiment", 'e', "NAME", OPT_STRING, offsetof(Options, experiment), .complete = "experiment",
-     .help = "which experiment; not needed when only one is enabled"},
+    OPTION_CONFIG("the configuration"),
+    OPTION_ONE_EXPERIMENT,
     {"workload", 'w', "NAME", OPT_STRING, offsetof(Options, workload),
      .help = "the load profile (default: the experiment's first)"},
     {"repeat", 'r', "N", OPT_INT, offsetof(Options, repeat), .otherwise = "100", .min = 1,
@@ -280,7 +278,7 @@ static const Option rows[] = {
      .help = "with every service of the box active, not only the tuned ones"},
     {"seed", 0, "N", OPT_SEED, offsetof(Options, seed),
      .help = "of the noise (default: the configuration's)"},
-    {"json", 'j', NULL, OPT_FLAG, offsetof(Options, json), .help = "print JSON"},
+    OPTION_JSON("print JSON"),
     {0},
 };
 
