@@ -103,34 +103,16 @@ static void add_real(double v, Str *out)
 	str_add(out, e);
 }
 
+/* What is neither text nor a number with a point is written as in JSON, as are an empty object and
+ * an empty array. */
 static void add_scalar(const json_t *v, Str *out)
 {
-	switch (json_typeof(v)) {
-	case JSON_STRING:
+	if (json_is_string(v))
 		add_string(json_string_value(v), json_string_length(v), out);
-		break;
-	case JSON_INTEGER:
-		str_addf(out, "%" JSON_INTEGER_FORMAT, json_integer_value(v));
-		break;
-	case JSON_REAL:
+	else if (json_is_real(v))
 		add_real(json_real_value(v), out);
-		break;
-	case JSON_TRUE:
-		str_add(out, "true");
-		break;
-	case JSON_FALSE:
-		str_add(out, "false");
-		break;
-	case JSON_OBJECT:
-		str_add(out, "{}");
-		break;
-	case JSON_ARRAY:
-		str_add(out, "[]");
-		break;
-	case JSON_NULL:
-		str_add(out, "null");
-		break;
-	}
+	else
+		js_canonical(v, out);
 }
 
 static bool is_block(const json_t *v)
