@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -33,22 +34,24 @@ int cli_find_daemon(const char *given, char **ret, Err *err)
 /* `path` and, where it is not the machine's, that one too: both were looked at. */
 static int nobody_answers(const char *given, const char *path, int r, Err *err)
 {
-	_cleanup_free_ char *machine = NULL;
-	bool both = !given && control_path(false, &machine, NULL) == 0 && machine &&
-		    strcmp(machine, path) != 0;
-	return err_set(err, r,
-		       "no daemon runs here: nobody answers at %s%s%s; start 'dream daemon' or "
-		       "dream.service",
-		       both ? machine : path, both ? " or " : "", both ? path : "");
+	char *machine = NULL;
+	int found = given ? -ENOENT : control_path(false, &machine, NULL);
+	bool both = found >= 0 && machine && strcmp(machine, path) != 0;
+	err_set(err, r,
+		"no daemon runs here: nobody answers at %s%s%s; start 'dream daemon' or "
+		"dream.service",
+		both ? machine : path, both ? " or " : "", both ? path : "");
+	free(machine);
+	return r;
 }
 
 int cli_ask_daemon(const char *given, json_t *request, json_t **ret, Err *err)
 {
 	_cleanup_free_ char *path = NULL;
 	int r = request ? cli_find_daemon(given, &path, err) : err_oom(err);
-	if (r < 0) {
+	if (r < 0 || !path) {
 		json_decref(request);
-		return r;
+		return r < 0 ? r : err_oom(err);
 	}
 	r = control_ask(path, request, ret, err);
 	if (cli_no_daemon(r))
