@@ -409,9 +409,10 @@ static void bench_stream(Peer (*start)(void), bool ours, int streams)
 	row(what, c.client_us / (double)b.events, "us", streams >= 32 ? ROW_AT_MOST : ROW_NO_GOAL,
 	    6.6);
 	qsort(errors, (size_t)b.n_errors, sizeof(*errors), by_value);
+	/* Half of it is how fast this server writes to all of them at once. What is promised is of
+	 * tokens, and bench-loadgen measures it in rounds with bare epoll beside it. */
 	snprintf(what, sizeof(what), "client: time stamp late, %d streams, p50", streams);
-	row(what, errors[b.n_errors / 2] / 1e3, "ms", streams == 256 ? ROW_AT_MOST : ROW_NO_GOAL,
-	    0.1);
+	row(what, errors[b.n_errors / 2] / 1e3, "ms", ROW_NO_GOAL, 0);
 	snprintf(what, sizeof(what), "client: time stamp late, %d streams, p99", streams);
 	row(what, errors[b.n_errors * 99 / 100] / 1e3, "ms", ROW_NO_GOAL, 0);
 }
