@@ -33,7 +33,8 @@ int allowed_still(const Rollout *r, MachineEvent *ret, Err *err)
 
 int allowed_in_window(const Rollout *r, Err *err)
 {
-	const QuiesceSpec q = {.window = r->x->rollout.window};
+	/* Who goes back may know of no experiment, and has no window. */
+	const QuiesceSpec q = {.window = r->x ? r->x->rollout.window : NULL};
 	int64_t now = clock_now_us(r->w.clock);
 	if (!q.window || quiesce_in_window(&q, now, quiesce_utc_offset_min(now)))
 		return 0;
