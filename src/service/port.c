@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/strings.h"
 #include "connect/connect.h"
 
 enum {
@@ -196,12 +197,9 @@ bool port_is_taken(uint16_t port, pid_t *ret_pid)
 
 bool port_is_forwarder(const char *program)
 {
-	static const char *const names[] = {"docker-proxy", "rootlessport", "pasta", "pasta.avx2",
-					    "slirp4netns"};
-	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
-		if (strcmp(program, names[i]) == 0)
-			return true;
-	return false;
+	static const char *const names[] = {"docker-proxy", "rootlessport", "pasta",
+					    "pasta.avx2",   "slirp4netns",  NULL};
+	return words_have(names, program);
 }
 
 int listeners(Listener **ret, size_t *ret_n, Err *err)
