@@ -32,6 +32,7 @@ static inline void scratch_done(char **dir)
 	free(*dir);
 }
 
+/* Where such folders are made. */
 static inline const char *scratch_root(void)
 {
 	struct statvfs v;

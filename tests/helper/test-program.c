@@ -8,6 +8,7 @@
 #include "base/proc.h"
 #include "helper/wire.h"
 #include "production/generation.h"
+#include "scratch.h"
 #include "test.h"
 
 enum {
@@ -110,9 +111,7 @@ static void bench_connect(Bench *b)
 static void bench_new(Bench *b)
 {
 	Err err = ERR_INIT;
-	const char *fast =
-	    access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp"; /* no waiting for disks */
-	snprintf(b->root, sizeof(b->root), "%s/dream-helper-XXXXXX", fast);
+	snprintf(b->root, sizeof(b->root), "%s/dream-helper-XXXXXX", scratch_root());
 	CHECK(mkdtemp(b->root));
 	CHECK(chmod(b->root, 0755) == 0);
 	CHECK(setenv("DREAM_PRODUCTION_ROOT", b->root, 1) == 0);

@@ -125,13 +125,8 @@ static Fate one(const char *scratch, const Step *before, const Step *story, unsi
 	if (fate != FATE_UNTRACED)
 		check_left(&v, acknowledged(fds[0]), at);
 	close(fds[0]);
-	(void)nftw(dir, scratch_remove, 8, FTW_DEPTH | FTW_PHYS);
+	(void)scratch_clear(dir);
 	return fate;
-}
-
-static const char *fast_folder(void)
-{
-	return access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
 }
 
 TEST(killed_at_any_system_call_it_leaves_the_old_or_the_new_one)
@@ -141,7 +136,7 @@ TEST(killed_at_any_system_call_it_leaves_the_old_or_the_new_one)
 	bool whole = getenv("DREAM_SOAK");
 	int64_t began_us = clock_mono_us(&clock_system);
 	if (!getenv("TMPDIR"))
-		CHECK_OK(setenv("TMPDIR", fast_folder(), 0));
+		CHECK_OK(setenv("TMPDIR", scratch_root(), 0));
 	SCRATCH(dir);
 	unsigned n = 0;
 	Fate fate = FATE_KILLED;

@@ -34,9 +34,7 @@ static int64_t box_now(void *ctx)
 __attribute__((unused)) static void box_new(Box *b)
 {
 	*b = (Box){.now_us = NOW_US};
-	/* In memory: hundreds of records would wait for the disk. */
-	snprintf(b->dir, sizeof(b->dir), "%s/dream-rollout-XXXXXX",
-		 access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
+	snprintf(b->dir, sizeof(b->dir), "%s/dream-rollout-XXXXXX", scratch_root());
 	CHECK(mkdtemp(b->dir));
 	snprintf(b->path, sizeof(b->path), "%s/dream.db", b->dir);
 	snprintf(b->key_path, sizeof(b->key_path), "%s/dream.key", b->dir);

@@ -8,6 +8,8 @@ enum {
 };
 
 typedef struct Told {
+	HttpLoop *http;
+	Rollout *rollout;
 	Heard heard;
 	bool asked;
 	char ended[400]; /* the last that was said */
@@ -31,7 +33,7 @@ static void on_done(void *ctx, const Machine *m, const Err *err)
 }
 
 /* Policy of the one experiment, approved for so long, and begun. */
-static void begin(Stand *s, HttpLoop **http, Told *t, Rollout **ret)
+static void begin(Stand *s, Told *t)
 {
 	static const RolloutHandler handler = {
 	    .event = on_event, .asked = on_asked, .done = on_done};
@@ -47,10 +49,10 @@ static void begin(Stand *s, HttpLoop **http, Told *t, Rollout **ret)
 	CHECK_OK(decision_digest(promotion, a.digest, NULL));
 	a.expires_at_us = s->box.now_us + LASTS_US;
 	CHECK_OK(approval_append(s->box.store, s->box.key, &a, &made, &err));
-	CHECK_OK(httploop_new(s->loop, http, &err));
+	CHECK_OK(httploop_new(s->loop, &t->http, &err));
 	RolloutWorld w = stand_world(s);
-	w.http = *http;
-	if (rollout_start(&w, "promotion-spica-1", &handler, t, ret, &err) < 0)
+	w.http = t->http;
+	if (rollout_start(&w, "promotion-spica-1", &handler, t, &t->rollout, &err) < 0)
 		test_fail(__FILE__, __LINE__, "%s", err.msg);
 }
 
@@ -72,75 +74,65 @@ static void run_until(Stand *s, const bool *what, const Told *t)
 	}
 }
 
+static void run_to_observing(Stand *s, const Told *t)
+{
+	while (rollout_machine(t->rollout)->phase != PHASE_OBSERVE)
+		CHECK_OK(sd_event_run(s->loop, 10000));
+}
+
+/* By itself, and with this word in what was said last. */
+static void expect_refused(Stand *s, Told *t, const char *why)
+{
+	run_until(s, NULL, t);
+	rollout_free(t->rollout);
+	httploop_free(t->http);
+	CHECK_INT(t->heard.result, RESULT_REFUSED);
+	CHECK(strstr(t->ended, why));
+}
+
 TEST(an_approval_that_ends_before_production_is_touched_ends_the_rollout)
 {
 	__attribute__((cleanup(stand_done))) Stand s;
-	HttpLoop *http = NULL;
 	Told t = {0};
-	Rollout *r = NULL;
 	stand(&s);
-	begin(&s, &http, &t, &r);
-	while (rollout_machine(r)->phase != PHASE_OBSERVE)
-		CHECK_OK(sd_event_run(s.loop, 10000));
+	begin(&s, &t);
+	run_to_observing(&s, &t);
 	CHECK_INT(t.heard.done, 0);
 	s.box.now_us += LASTS_US + 1;
-	run_until(&s, NULL, &t);
-	rollout_free(r);
-	httploop_free(http);
-	CHECK_INT(t.heard.result, RESULT_REFUSED);
-	CHECK(strstr(t.ended, "expired"));
+	expect_refused(&s, &t, "expired");
 }
 
 TEST(an_approval_that_ends_while_a_person_is_asked_is_the_answer)
 {
 	__attribute__((cleanup(stand_done))) Stand s;
-	HttpLoop *http = NULL;
 	Told t = {0};
-	Rollout *r = NULL;
 	stand(&s);
 	s.plan->experiments[0].rollout.observe_us = 50000;
-	begin(&s, &http, &t, &r);
+	begin(&s, &t);
 	run_until(&s, &t.asked, &t);
-	CHECK_INT(rollout_machine(r)->phase, PHASE_ASKED);
+	CHECK_INT(rollout_machine(t.rollout)->phase, PHASE_ASKED);
 	s.box.now_us += LASTS_US + 1;
-	run_until(&s, NULL, &t);
-	rollout_free(r);
-	httploop_free(http);
-	CHECK_INT(t.heard.result, RESULT_REFUSED);
-	CHECK(strstr(t.ended, "expired"));
+	expect_refused(&s, &t, "expired");
 }
 
 TEST(a_baseline_that_moves_ends_the_rollout)
 {
 	__attribute__((cleanup(stand_done))) Stand s;
-	HttpLoop *http = NULL;
 	Told t = {0};
-	Rollout *r = NULL;
 	stand(&s);
-	begin(&s, &http, &t, &r);
-	while (rollout_machine(r)->phase != PHASE_OBSERVE)
-		CHECK_OK(sd_event_run(s.loop, 10000));
+	begin(&s, &t);
+	run_to_observing(&s, &t);
 	stand_version(&s, GENERATION_1, "0.50", "small");
-	run_until(&s, NULL, &t);
-	rollout_free(r);
-	httploop_free(http);
-	CHECK_INT(t.heard.result, RESULT_REFUSED);
-	CHECK(strstr(t.ended, "baseline"));
+	expect_refused(&s, &t, "baseline");
 }
 
 /* What breaks by itself while it is only looked at is none to change. */
 TEST(production_that_breaks_before_it_is_touched_is_not_touched)
 {
 	__attribute__((cleanup(stand_done))) Stand s;
-	HttpLoop *http = NULL;
 	Told t = {0};
-	Rollout *r = NULL;
 	stand(&s);
 	s.plan->experiments[0].rollout.probe_every_us = 20000;
-	begin(&s, &http, &t, &r);
-	run_until(&s, NULL, &t);
-	rollout_free(r);
-	httploop_free(http);
-	CHECK_INT(t.heard.result, RESULT_REFUSED);
-	CHECK(strstr(t.ended, "unhealthy"));
+	begin(&s, &t);
+	expect_refused(&s, &t, "unhealthy");
 }

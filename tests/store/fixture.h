@@ -36,9 +36,7 @@ __attribute__((unused)) static void fixture_open(Fixture *f)
 static void fixture_paths(Fixture *f)
 {
 	*f = (Fixture){.now_us = INT64_C(1780000000000000)};
-	/* In memory: thousands of records would wait for the disk. */
-	snprintf(f->dir, sizeof(f->dir), "%s/dream-store-XXXXXX",
-		 access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
+	snprintf(f->dir, sizeof(f->dir), "%s/dream-store-XXXXXX", scratch_root());
 	CHECK(mkdtemp(f->dir));
 	snprintf(f->path, sizeof(f->path), "%s/dream.db", f->dir);
 	f->clock = (Clock){fixture_now, fixture_now, f};
